@@ -1,0 +1,8 @@
+//! An operating system for AI agents, as a library.
+//!
+//! # Layers, top to bottom: a module names only modules below it
+//! `cli` → `config` → `kernel` → `sandbox` → `capability` → `journal` → `storage` → `types`
+
+pub mod journal;
+pub mod storage;
+pub mod types;
