@@ -1,0 +1,148 @@
+//! What a call hands back, and what can be turned into it.
+
+use serde::Serialize;
+use serde_json::{Number, Value};
+
+use crate::ToolError;
+
+/// Bytes with a media type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blob {
+    /// As in `image/png`.
+    pub media_type: String,
+    /// The bytes themselves.
+    pub data: Vec<u8>,
+}
+
+/// One piece of what a reader is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// Plain text.
+    Text(String),
+    /// A picture.
+    Image(Blob),
+    /// A sound.
+    Audio(Blob),
+    /// Something with a name that a reader can ask for again.
+    Document {
+        /// As the reader would ask for it.
+        name: String,
+        /// What it holds.
+        body: Blob,
+    },
+}
+
+/// The result of a call: content for readers and, beside it, the same for programs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Output {
+    /// In the order to show.
+    pub content: Vec<Content>,
+    /// JSON text of an object.
+    pub structured: Option<String>,
+}
+
+impl Output {
+    /// One text.
+    pub fn text(text: impl Into<String>) -> Self {
+        Self { content: vec![Content::Text(text.into())], structured: None }
+    }
+
+    /// The same output with one content more.
+    #[must_use]
+    pub fn with(mut self, content: Content) -> Self {
+        self.content.push(content);
+        self
+    }
+
+    /// The same output with `value` for programs: an object as it is, all else as
+    /// `{"result": value}`.
+    ///
+    /// # Errors
+    /// `Failed` where `value` is not JSON, as a map with keys that are no strings is not.
+    pub fn with_structured(mut self, value: &impl Serialize) -> Result<Self, ToolError> {
+        self.structured = object(&to_value(value)?);
+        Ok(self)
+    }
+
+    /// All text of the content, one piece a line.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        let texts = self.content.iter().filter_map(|content| match content {
+            Content::Text(text) => Some(text.as_str()),
+            Content::Image(_) | Content::Audio(_) | Content::Document { .. } => None,
+        });
+        texts.collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// What a tool function may return.
+///
+/// Everything that serializes does: a string becomes text alone; an object becomes structured
+/// output and its JSON as text; any other value becomes `{"result": value}` and its own text.
+/// [`Output`] and [`Content`] go through as they are. A float that is not finite has no JSON and
+/// becomes an empty output: check for it where it can happen.
+pub trait IntoOutput {
+    /// The output that the caller gets.
+    ///
+    /// # Errors
+    /// `Failed` where the value is not JSON, as a map with keys that are no strings is not.
+    fn into_output(self) -> Result<Output, ToolError>;
+}
+
+impl IntoOutput for Output {
+    fn into_output(self) -> Result<Output, ToolError> {
+        Ok(self)
+    }
+}
+
+impl IntoOutput for Content {
+    fn into_output(self) -> Result<Output, ToolError> {
+        Ok(Output::default().with(self))
+    }
+}
+
+impl<T: Serialize> IntoOutput for T {
+    fn into_output(self) -> Result<Output, ToolError> {
+        let value = to_value(&self)?;
+        Ok(match &value {
+            // An empty result says nothing; so does its output.
+            Value::Null => Output::default(),
+            Value::String(text) => Output::text(text),
+            other => {
+                let text = other.to_string();
+                Output { structured: object(&value), ..Output::text(text) }
+            }
+        })
+    }
+}
+
+/// JSON text of an object: structured output is one, whatever the tool returns.
+fn object(value: &Value) -> Option<String> {
+    Some(match value {
+        Value::Object(_) => value.to_string(),
+        other => serde_json::json!({ "result": other }).to_string(),
+    })
+}
+
+fn to_value(value: &impl Serialize) -> Result<Value, ToolError> {
+    let value = serde_json::to_value(value).map_err(|error| {
+        ToolError::Failed(format!("the tool's result cannot be written as JSON: {error}"))
+    })?;
+    Ok(match value {
+        Value::Number(number) => Value::Number(whole(number)),
+        other => other,
+    })
+}
+
+/// 80.0 as 80: the same number, and the way people write it.
+fn whole(number: Number) -> Number {
+    /// Every whole number up to 2^53 is itself as a float.
+    const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+    match number.as_f64() {
+        Some(float) if number.is_f64() && float.fract() == 0.0 && float.abs() <= EXACT_MAX => {
+            #[expect(clippy::cast_possible_truncation, reason = "whole and within 2^53")]
+            Number::from(float as i64)
+        }
+        _ => number,
+    }
+}
