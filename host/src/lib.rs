@@ -3,6 +3,8 @@
 //! # Layers, top to bottom: a module names only modules below it
 //! `cli` → `config` → `kernel` → `sandbox` → `capability` → `journal` → `storage` → `types`
 
+pub mod capability;
 pub mod journal;
+pub mod sandbox;
 pub mod storage;
 pub mod types;

@@ -30,7 +30,7 @@
 //! |---|---|
 //! | [`Tool`], [`Plugin`] | one tool, several of them, dispatch by name |
 //! | [`arguments`], [`schema`] | JSON to typed arguments, types to JSON Schema |
-//! | [`Output`], [`IntoOutput`], [`ToolError`] | what a call hands back |
+//! | [`Answer`], [`Output`], [`IntoOutput`], [`ToolError`] | what a call hands back |
 //! | [`call`], [`mod@log`] | what a running call can learn and say |
 //! | [`fs`], [`http`] | files and requests, with errors that name the missing grant |
 //! | `component` | the component's export and imports; compiled for WebAssembly only |
@@ -55,7 +55,7 @@ pub mod testing;
 pub use aos_sdk_macros::tool;
 pub use denial::{Denial, Limit, MissingIn};
 pub use error::ToolError;
-pub use output::{Blob, Content, IntoOutput, Output};
+pub use output::{Answer, Blob, Content, IntoOutput, Output};
 pub use schemars;
 pub use serde;
 pub use serde_json;

@@ -1,5 +1,8 @@
 //! What a call hands back, and what can be turned into it.
 
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use serde_json::{Number, Value};
 
@@ -75,11 +78,38 @@ impl Output {
     }
 }
 
+/// A result with a text of its own for readers, where JSON would be a poor one. The output schema
+/// is that of the value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer<T> {
+    /// For readers.
+    pub text: String,
+    /// For programs: the same result.
+    pub value: T,
+}
+
+impl<T> Answer<T> {
+    /// The same result twice: as text and as a value.
+    pub fn new(text: impl Into<String>, value: T) -> Self {
+        Self { text: text.into(), value }
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Answer<T> {
+    fn schema_name() -> Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        T::json_schema(generator)
+    }
+}
+
 /// What a tool function may return.
 ///
 /// Everything that serializes does: a string becomes text alone; an object becomes structured
 /// output and its JSON as text; any other value becomes `{"result": value}` and its own text.
-/// [`Output`] and [`Content`] go through as they are. A float that is not finite has no JSON and
+/// [`Answer`] has a text of its own; [`Output`] and [`Content`] go through as they are. A float that is not finite has no JSON and
 /// becomes an empty output: check for it where it can happen.
 pub trait IntoOutput {
     /// The output that the caller gets.
@@ -98,6 +128,12 @@ impl IntoOutput for Output {
 impl IntoOutput for Content {
     fn into_output(self) -> Result<Output, ToolError> {
         Ok(Output::default().with(self))
+    }
+}
+
+impl<T: Serialize> IntoOutput for Answer<T> {
+    fn into_output(self) -> Result<Output, ToolError> {
+        Output::text(self.text).with_structured(&self.value)
     }
 }
 
