@@ -1,5 +1,7 @@
 //! The border to the component model: generated bindings, and nothing decided here.
 
+#![allow(unsafe_code, reason = "the generated export is called with raw pointers")]
+
 #[allow(clippy::all, reason = "generated from the WIT")]
 mod bindings {
     wit_bindgen::generate!({ path: "wit", world: "text-case" });
