@@ -69,12 +69,15 @@ find_toolchain
 mkdir -p "$out"
 for name in "${names[@]}"; do
     echo "building $name" >&2
-    wasm_cargo build --release --target "$WASM_TARGET" -p "$name"
     built=${CARGO_TARGET_DIR:-target}/$WASM_TARGET/release
-    if [ -f "$built/${name//-/_}.wasm" ]; then
-        built=$built/${name//-/_}.wasm
-    else
+    if [ -f "$name/src/main.rs" ]; then
+        wasm_cargo rustc --release --target "$WASM_TARGET" -p "$name" --bin "$name" \
+            -- ${WASM_COMMAND_FLAGS[@]+"${WASM_COMMAND_FLAGS[@]}"}
         built=$built/$name.wasm
+    else
+        wasm_cargo rustc --release --target "$WASM_TARGET" -p "$name" --lib \
+            -- ${WASM_LIBRARY_FLAGS[@]+"${WASM_LIBRARY_FLAGS[@]}"}
+        built=$built/${name//-/_}.wasm
     fi
     embed_manifest "$built" "$name/plugin.toml" "$out/$name.wasm"
 done

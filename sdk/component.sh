@@ -3,7 +3,8 @@
 # sources: no path of the building machine gets into a component.
 #
 #   find_toolchain                        sets WASM_TARGET and what wasm_cargo needs, or fails
-#   wasm_cargo build --release …          cargo, for WASM_TARGET
+#   wasm_cargo rustc --release …          cargo; add --target "$WASM_TARGET" and, at the end,
+#                                         -- and WASM_LIBRARY_FLAGS or WASM_COMMAND_FLAGS
 #   embed_manifest IN plugin.toml OUT     the component with its manifest inside
 
 WASM_TARGET=wasm32-wasip2
@@ -20,6 +21,8 @@ find_toolchain() {
     done
     WASM_ENVIRONMENT=()
     WASM_ARGUMENTS=()
+    WASM_LIBRARY_FLAGS=()
+    WASM_COMMAND_FLAGS=()
     local host sysroot
     sysroot=$(rustc --print sysroot)
     if [ -d "$sysroot/lib/rustlib/$WASM_TARGET" ]; then
@@ -49,6 +52,9 @@ find_toolchain() {
         CARGO_TARGET_WASM32_WASIP2_LINKER="$tools/wasm-component-ld"
     )
     WASM_ARGUMENTS=(-Zbuild-std=std,panic_abort)
+    # Without self-contained linking nobody else brings what runs before the program does.
+    WASM_LIBRARY_FLAGS=(-Clink-arg=/usr/lib/wasm32-wasi/crt1-reactor.o)
+    WASM_COMMAND_FLAGS=(-Clink-arg=/usr/lib/wasm32-wasi/crt1-command.o)
 }
 
 install_debian_packages() {

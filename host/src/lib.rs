@@ -4,7 +4,10 @@
 //! `cli` → `config` → `kernel` → `sandbox` → `capability` → `journal` → `storage` → `types`
 
 pub mod capability;
+pub mod cli;
+pub mod config;
 pub mod journal;
+pub mod kernel;
 pub mod sandbox;
 pub mod storage;
 pub mod types;

@@ -6,6 +6,7 @@
 pub mod cache;
 pub mod engine;
 pub mod host;
+pub mod inspect;
 pub mod limits;
 pub mod manifest;
 mod meter;

@@ -219,3 +219,33 @@ pub struct Usage {
     /// The largest sum of all memories and tables, in bytes.
     pub memory_bytes: u64,
 }
+
+/// Everything that can enter the kernel: its one door.
+#[derive(Clone, Debug)]
+pub enum Syscall {
+    /// Which tools the session's plugin has.
+    Definitions,
+    /// Call one of them.
+    Call {
+        /// Its name; none where the plugin has just one.
+        tool: Option<String>,
+        /// A JSON object.
+        arguments: serde_json::Value,
+    },
+    /// Run the session's plugin as a command.
+    Run {
+        /// Its arguments, without the program's name.
+        arguments: Vec<String>,
+    },
+}
+
+/// What the kernel answers.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reply {
+    /// The tools.
+    Definitions(Vec<Definition>),
+    /// What a call gave, and what it took.
+    Output(Output, Usage),
+    /// The exit code of a command, and what it took.
+    Exit(i32, Usage),
+}

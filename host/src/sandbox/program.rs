@@ -204,7 +204,7 @@ fn cache_key(hash: ComponentHash) -> ComponentHash {
 }
 
 /// Text becomes binary; what is neither is refused with what it looks like.
-fn binary(bytes: &[u8]) -> Result<std::borrow::Cow<'_, [u8]>, BadPlugin> {
+pub fn binary(bytes: &[u8]) -> Result<std::borrow::Cow<'_, [u8]>, BadPlugin> {
     if bytes.is_empty() {
         return Err(BadPlugin::NotWasm("it is empty (0 bytes)".into()));
     }

@@ -6,6 +6,7 @@ mod diff;
 mod document;
 mod format;
 mod query;
+mod schema;
 mod validate;
 
 use aos_sdk::plugin;

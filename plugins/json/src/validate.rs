@@ -1,16 +1,15 @@
 //! `validate_json`: JSON Schema.
 
-use aos_sdk::{Answer, ToolError, tool};
+use aos_sdk::{Answer, Limit, ToolError, tool};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::document::{given, load};
+use crate::schema::{Schema, Stopped, Violation};
 
 /// More errors than these do not help to correct a document.
 const ERRORS_MAX: usize = 100;
-/// A message quotes the value; a large one is cut off.
-const MESSAGE_CHARACTERS_MAX: usize = 300;
 
 #[derive(Deserialize, JsonSchema)]
 pub(crate) struct Validate {
@@ -20,8 +19,8 @@ pub(crate) struct Validate {
     document: Option<Value>,
     /// A file that holds the document, instead of `document`.
     file: Option<String>,
-    /// The schema: draft 2020-12, or the draft that its `$schema` names. Only references within
-    /// the schema are followed.
+    /// The schema: draft 2020-12; the spellings of drafts 4 to 7 are read as well. Only references
+    /// within the schema are followed.
     schema: Value,
 }
 
@@ -32,37 +31,21 @@ pub(crate) struct Verdict {
     errors: Vec<Violation>,
 }
 
-#[derive(Serialize, JsonSchema)]
-struct Violation {
-    /// Where in the document: a JSON Pointer, empty for all of it.
-    path: String,
-    /// Where in the schema.
-    schema_path: String,
-    message: String,
-}
-
 /// Validates a JSON document against a JSON Schema, and lists what is wrong and where.
 ///
 /// A document that is not valid is a result, not an error of the tool.
 #[tool(read_only, idempotent, title = "Validate JSON")]
 pub(crate) fn validate_json(arguments: Validate) -> Result<Answer<Verdict>, ToolError> {
-    let validator = jsonschema::validator_for(&arguments.schema)
-        .map_err(|error| ToolError::invalid("schema", cut(&error.to_string())))?;
+    let schema = Schema::new(&arguments.schema).map_err(|error| ToolError::invalid("schema", error))?;
     let document = load(arguments.document, arguments.file.as_deref())?;
-    let errors: Vec<Violation> = validator
-        .iter_errors(&document)
-        .take(ERRORS_MAX)
-        .map(|error| Violation {
-            path: error.instance_path().to_string(),
-            schema_path: error.schema_path().to_string(),
-            message: cut(&error.to_string()),
-        })
-        .collect();
+    let mut errors = schema.check(&document).map_err(stopped)?;
+    let count = errors.len();
+    errors.truncate(ERRORS_MAX);
     if errors.is_empty() {
         return Ok(Answer::new("valid", Verdict { valid: true, errors }));
     }
-    let plural = if errors.len() == 1 { "" } else { "s" };
-    let mut text = format!("not valid: {} error{plural}", errors.len());
+    let plural = if count == 1 { "" } else { "s" };
+    let mut text = format!("not valid: {count} error{plural}");
     for Violation { path, message, .. } in &errors {
         let path = if path.is_empty() { "the document" } else { path };
         text.push_str(&format!("\n{path}: {message}"));
@@ -70,9 +53,16 @@ pub(crate) fn validate_json(arguments: Validate) -> Result<Answer<Verdict>, Tool
     Ok(Answer::new(text, Verdict { valid: false, errors }))
 }
 
-fn cut(message: &str) -> String {
-    match message.char_indices().nth(MESSAGE_CHARACTERS_MAX) {
-        None => message.to_owned(),
-        Some((end, _)) => format!("{}…", &message[..end]),
-    }
+fn stopped(stopped: Stopped) -> ToolError {
+    let (name, value, unit, remedy) = match stopped {
+        Stopped::TooDeep(most) => ("schema depth", most, "levels", "look for a $ref to itself"),
+        Stopped::TooLong(most) => ("schema steps", most, "steps", "use a simpler schema"),
+    };
+    ToolError::LimitExceeded(Limit {
+        name: name.to_owned(),
+        value: value as u64,
+        unit: unit.to_owned(),
+        opens_in_ms: None,
+        remedy: remedy.to_owned(),
+    })
 }

@@ -67,9 +67,9 @@ proptest! {
         prop_assert!(encode(&shape, value.clone(), &exact).is_ok());
         let short = Limits { output_bytes_max: size - 1, ..limits };
         let refused = encode(&shape, value, &short);
-        prop_assert!(matches!(
-            refused, Err(PlainError::Limit { limit: LimitName::OutputBytes, .. })
-        ));
+        let by_size =
+            matches!(refused, Err(PlainError::Limit { limit: LimitName::OutputBytes, .. }));
+        prop_assert!(by_size);
     }
 }
 
