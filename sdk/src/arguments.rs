@@ -1,6 +1,7 @@
 //! The text of a JSON object to a typed argument struct, with errors that name the JSON path.
 
 use serde::de::DeserializeOwned;
+use serde_ignored::Path;
 use serde_json::de::{Deserializer, StrRead};
 
 use crate::ToolError;
@@ -15,8 +16,8 @@ pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, ToolError> {
     let mut unknown: Option<String> = None;
     let parsed = {
         let tracked = serde_path_to_error::Deserializer::new(&mut json, &mut track);
-        let mut note = |path: serde_ignored::Path<'_>| {
-            unknown.get_or_insert_with(|| path.to_string());
+        let mut note = |path: Path<'_>| {
+            unknown.get_or_insert_with(|| written(&path));
         };
         T::deserialize(serde_ignored::Deserializer::new(tracked, &mut note))
     };
@@ -25,6 +26,21 @@ pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, ToolError> {
     match unknown {
         Some(path) => Err(ToolError::invalid(&path, "there is no argument of this name")),
         None => Ok(arguments),
+    }
+}
+
+/// As `serde_path_to_error` writes it: `lines[2].text`.
+fn written(path: &Path<'_>) -> String {
+    match path {
+        Path::Root => String::new(),
+        Path::Seq { parent, index } => format!("{}[{index}]", written(parent)),
+        Path::Map { parent, key } => {
+            let parent = written(parent);
+            if parent.is_empty() { key.clone() } else { format!("{parent}.{key}") }
+        }
+        Path::Some { parent }
+        | Path::NewtypeStruct { parent }
+        | Path::NewtypeVariant { parent } => written(parent),
     }
 }
 
