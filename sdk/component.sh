@@ -54,7 +54,9 @@ find_toolchain() {
     WASM_ARGUMENTS=(-Zbuild-std=std,panic_abort)
     # Without self-contained linking nobody else brings what runs before the program does.
     WASM_LIBRARY_FLAGS=(-Clink-arg=/usr/lib/wasm32-wasi/crt1-reactor.o)
-    WASM_COMMAND_FLAGS=(-Clink-arg=/usr/lib/wasm32-wasi/crt1-command.o)
+    # Not crt1-command.o: with it the linker runs the constructors in every export, and one that
+    # allocates for the host may not call out.
+    WASM_COMMAND_FLAGS=(-Clink-arg=/usr/lib/wasm32-wasi/crt1.o)
 }
 
 install_debian_packages() {

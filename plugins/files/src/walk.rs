@@ -105,11 +105,15 @@ impl Walk<'_> {
 
     /// A directory's entries, the first name last.
     fn entries(&self, path: &str) -> Result<Vec<(Entry, usize)>, ToolError> {
-        if !fs::is_granted(path) && path == "/" && !fs::roots().is_empty() {
-            return Ok(roots());
-        }
+        let listed = match fs::read_dir(path) {
+            Err(error) if path == "/" && error.denial().is_some() => {
+                let roots = roots();
+                return if roots.is_empty() { Err(error.into()) } else { Ok(roots) };
+            }
+            listed => listed?,
+        };
         let mut entries = Vec::new();
-        for entry in fs::read_dir(path)? {
+        for entry in listed {
             let entry = entry?;
             if self.hidden || !entry.name.starts_with('.') {
                 entries.push((Entry { path: entry.path, kind: Kind::of(entry.file_type) }, 0));
@@ -126,6 +130,8 @@ impl Walk<'_> {
 /// What a caller sees at `/` where it is no root itself: the roots.
 fn roots() -> Vec<(Entry, usize)> {
     let mut roots: Vec<String> = fs::roots().iter().map(|root| fs::normalize(root)).collect();
+    // A host may show `/` itself, with nothing in it, to say what is denied below.
+    roots.retain(|root| root != "/");
     roots.sort_by(|a, b| b.cmp(a));
     roots.dedup();
     roots.into_iter().map(|path| (Entry { path, kind: Kind::Directory }, 0)).collect()

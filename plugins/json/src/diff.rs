@@ -34,10 +34,8 @@ pub(crate) fn diff_json(arguments: Diff) -> Result<Answer<Difference>, ToolError
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Kind {
-    /// RFC 6902: a list of operations.
     #[default]
     JsonPatch,
-    /// RFC 7386: an object whose members are set, and removed where they are null.
     MergePatch,
 }
 
@@ -47,7 +45,8 @@ pub(crate) struct PatchJson {
     document: Value,
     /// The patch.
     patch: Value,
-    /// What the patch is.
+    /// What the patch is: `json_patch`, a list of RFC 6902 operations, or `merge_patch`, an
+    /// RFC 7386 object whose members are set, and removed where they are null.
     #[serde(default)]
     kind: Kind,
 }

@@ -140,14 +140,33 @@ fn error(request: &Request, code: &ErrorCode) -> Error {
             too_large("response header", field.field_size)
         }
         ErrorCode::HttpResponseHeaderSectionSize(size) => too_large("response headers", *size),
-        ErrorCode::DnsTimeout
-        | ErrorCode::ConnectionTimeout
+        other => Error::Unavailable(reason(other)),
+    }
+}
+
+/// The codes that callers meet, in words; the others by their name.
+fn reason(code: &ErrorCode) -> String {
+    let words = match code {
+        ErrorCode::DnsTimeout | ErrorCode::DnsError(_) | ErrorCode::DestinationNotFound => {
+            "the host's name leads to no address"
+        }
+        ErrorCode::ConnectionRefused => "the connection was refused",
+        ErrorCode::DestinationUnavailable | ErrorCode::DestinationIpUnroutable => {
+            "the address cannot be reached"
+        }
+        ErrorCode::ConnectionTerminated => "the connection was closed",
+        ErrorCode::ConnectionTimeout
         | ErrorCode::ConnectionReadTimeout
         | ErrorCode::ConnectionWriteTimeout
-        | ErrorCode::HttpResponseTimeout => Error::Unavailable(format!("timed out: {code}")),
-        ErrorCode::InternalError(Some(message)) => Error::Unavailable(message.clone()),
-        other => Error::Unavailable(other.to_string()),
-    }
+        | ErrorCode::HttpResponseTimeout => "it took too long",
+        ErrorCode::TlsProtocolError
+        | ErrorCode::TlsCertificateError
+        | ErrorCode::TlsAlertReceived(_) => "the server could not prove who it is (TLS)",
+        ErrorCode::HttpProtocolError => "the server does not speak HTTP",
+        ErrorCode::InternalError(Some(message)) => message,
+        other => return format!("{other:?}").replace("ErrorCode::", ""),
+    };
+    words.to_owned()
 }
 
 fn too_large(what: &str, value: Option<u32>) -> Error {
