@@ -58,7 +58,7 @@ if [ $check = yes ]; then
     stale=0
     for name in "${names[@]}"; do
         if [ ! -f "dist/$name.wasm" ] || [ "$(entry "$name")" != "$(recorded "$name")" ]; then
-            echo "plugins/dist/$name.wasm is not what its sources give: run plugins/build.sh $name" >&2
+            echo "plugins/dist/$name.wasm is not up to date: run plugins/build.sh $name" >&2
             stale=1
         fi
     done

@@ -49,7 +49,11 @@ impl fmt::Display for Denial {
             MissingIn::Operator => "it is not granted",
             MissingIn::Caller => "the caller does not hold it",
         };
-        write!(f, "denied {} {}: {who}; allow it with {}", self.capability, self.target, self.remedy)
+        write!(
+            f,
+            "denied {} {}: {who}; allow it with {}",
+            self.capability, self.target, self.remedy
+        )
     }
 }
 

@@ -11,8 +11,8 @@ use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
 
-pub use error::{Access, Error};
 pub(crate) use error::is_refusal;
+pub use error::{Access, Error};
 pub use path::normalize;
 
 /// Guest paths of the roots, as granted with `--allow-read HOST:GUEST` and `--allow-write`.
@@ -39,7 +39,7 @@ pub fn is_granted(path: &str) -> bool {
 /// # Errors
 /// Where it is denied, not there, or not to be opened.
 pub fn open(path: &str) -> Result<File, Error> {
-    attempt(path, Access::Read, |path| File::open(path))
+    attempt(path, Access::Read, File::open)
 }
 
 /// Opens a new file to write it; one that is there is an error.
@@ -47,9 +47,7 @@ pub fn open(path: &str) -> Result<File, Error> {
 /// # Errors
 /// Where it is denied or there already.
 pub fn create_new(path: &str) -> Result<File, Error> {
-    attempt(path, Access::Write, |path| {
-        OpenOptions::new().write(true).create_new(true).open(path)
-    })
+    attempt(path, Access::Write, |path| OpenOptions::new().write(true).create_new(true).open(path))
 }
 
 /// All bytes of a file. The host's memory limit is the only bound: see [`read_up_to`].

@@ -4,7 +4,6 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
-use serde_json::{Number, Value};
 
 use crate::ToolError;
 
@@ -63,7 +62,7 @@ impl Output {
     /// # Errors
     /// `Failed` where `value` is not JSON, as a map with keys that are no strings is not.
     pub fn with_structured(mut self, value: &impl Serialize) -> Result<Self, ToolError> {
-        self.structured = object(&to_value(value)?);
+        self.structured = Some(object(&json(value)?));
         Ok(self)
     }
 
@@ -109,8 +108,8 @@ impl<T: JsonSchema> JsonSchema for Answer<T> {
 ///
 /// Everything that serializes does: a string becomes text alone; an object becomes structured
 /// output and its JSON as text; any other value becomes `{"result": value}` and its own text.
-/// [`Answer`] has a text of its own; [`Output`] and [`Content`] go through as they are. A float that is not finite has no JSON and
-/// becomes an empty output: check for it where it can happen.
+/// [`Answer`] has a text of its own; [`Output`] and [`Content`] go through as they are. A float
+/// that is not finite has no JSON and becomes an empty output: check for it where it can happen.
 pub trait IntoOutput {
     /// The output that the caller gets.
     ///
@@ -139,46 +138,40 @@ impl<T: Serialize> IntoOutput for Answer<T> {
 
 impl<T: Serialize> IntoOutput for T {
     fn into_output(self) -> Result<Output, ToolError> {
-        let value = to_value(&self)?;
-        Ok(match &value {
-            // An empty result says nothing; so does its output.
-            Value::Null => Output::default(),
-            Value::String(text) => Output::text(text),
-            other => {
-                let text = other.to_string();
-                Output { structured: object(&value), ..Output::text(text) }
-            }
-        })
+        let json = json(&self)?;
+        // An empty result says nothing; so does its output.
+        if json == "null" {
+            return Ok(Output::default());
+        }
+        if json.starts_with('"') {
+            return Ok(Output::text(serde_json::from_str::<String>(&json)?));
+        }
+        let structured = Some(object(&json));
+        Ok(Output { structured, ..Output::text(json) })
     }
 }
 
 /// JSON text of an object: structured output is one, whatever the tool returns.
-fn object(value: &Value) -> Option<String> {
-    Some(match value {
-        Value::Object(_) => value.to_string(),
-        other => serde_json::json!({ "result": other }).to_string(),
-    })
+fn object(json: &str) -> String {
+    if json.starts_with('{') { json.to_owned() } else { format!(r#"{{"result":{json}}}"#) }
 }
 
-fn to_value(value: &impl Serialize) -> Result<Value, ToolError> {
-    let value = serde_json::to_value(value).map_err(|error| {
+/// JSON text straight from the value, so that members keep the order of the struct's fields.
+fn json(value: &impl Serialize) -> Result<String, ToolError> {
+    let json = serde_json::to_string(value).map_err(|error| {
         ToolError::Failed(format!("the tool's result cannot be written as JSON: {error}"))
     })?;
-    Ok(match value {
-        Value::Number(number) => Value::Number(whole(number)),
-        other => other,
-    })
+    let is_number = json.starts_with(|first: char| first == '-' || first.is_ascii_digit());
+    match json.parse::<f64>() {
+        Ok(number) if is_number && json.contains(['.', 'e']) => Ok(whole(number).unwrap_or(json)),
+        _ => Ok(json),
+    }
 }
 
 /// 80.0 as 80: the same number, and the way people write it.
-fn whole(number: Number) -> Number {
+fn whole(number: f64) -> Option<String> {
     /// Every whole number up to 2^53 is itself as a float.
     const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
-    match number.as_f64() {
-        Some(float) if number.is_f64() && float.fract() == 0.0 && float.abs() <= EXACT_MAX => {
-            #[expect(clippy::cast_possible_truncation, reason = "whole and within 2^53")]
-            Number::from(float as i64)
-        }
-        _ => number,
-    }
+    #[expect(clippy::cast_possible_truncation, reason = "whole and within 2^53")]
+    (number.fract() == 0.0 && number.abs() <= EXACT_MAX).then(|| (number as i64).to_string())
 }

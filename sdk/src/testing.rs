@@ -68,10 +68,7 @@ impl Host {
 
     /// Answers every request; without it every request is denied.
     #[must_use]
-    pub fn serve(
-        mut self,
-        answer: impl Fn(&Request) -> Result<Response, Error> + 'static,
-    ) -> Self {
+    pub fn serve(mut self, answer: impl Fn(&Request) -> Result<Response, Error> + 'static) -> Self {
         self.fakes.server = Some(Rc::new(answer));
         self
     }

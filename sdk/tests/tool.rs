@@ -121,9 +121,7 @@ fn fetch() -> Result<u16, ToolError> {
     Ok(http::send(&http::Request::get("https://example.org/x"))?.status)
 }
 
-plugin!(
-    add, total, answer, text, picture, map, undescribed, nothing, refused, read, write, fetch
-);
+plugin!(add, total, answer, text, picture, map, undescribed, nothing, refused, read, write, fetch);
 
 fn definition(name: &str) -> Definition {
     let all = plugin().definitions();
@@ -143,12 +141,8 @@ fn the_doc_comment_is_the_description_and_the_attribute_the_behaviour() {
     let add = definition("add");
     assert_eq!(add.description, "Adds two numbers.\n\nBoth are floats.");
     assert_eq!(add.title.as_deref(), Some("Addition"));
-    let behaviour = Behaviour {
-        read_only: true,
-        destructive: false,
-        idempotent: true,
-        open_world: false,
-    };
+    let behaviour =
+        Behaviour { read_only: true, destructive: false, idempotent: true, open_world: false };
     assert_eq!(add.behaviour, behaviour);
 }
 
@@ -263,10 +257,7 @@ fn grants_map_guest_paths_to_directories_of_the_test() {
     let output = host.call(&plugin(), "read", json!({ "path": "/out/id" })).expect("an output");
     assert_eq!(output.to_text(), "call-7");
     let error = host.call(&plugin(), "read", json!({ "path": "/out/none" })).expect_err("none");
-    assert_eq!(
-        error.to_string(),
-        "cannot read /out/none: there is no such file or directory"
-    );
+    assert_eq!(error.to_string(), "cannot read /out/none: there is no such file or directory");
     let read_only = Host::new().allow_read(directory.path(), "/out");
     let error = read_only.call(&plugin(), "write", json!({ "path": "/out/id" }));
     assert!(matches!(error, Err(ToolError::Denied(_))), "{error:?}");

@@ -46,7 +46,8 @@ pub(crate) fn edit_file(arguments: EditFile) -> Result<Answer<Edited>, ToolError
     }
     let size_bytes = fs::metadata(&path)?.len();
     if size_bytes > FILE_BYTES_MAX {
-        let message = format!("{path} has {size_bytes} bytes; at most {FILE_BYTES_MAX} can be edited");
+        let message =
+            format!("{path} has {size_bytes} bytes; at most {FILE_BYTES_MAX} can be edited");
         return Err(ToolError::failed(message));
     }
     let text = fs::read_to_string(&path)?;

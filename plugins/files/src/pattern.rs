@@ -35,10 +35,7 @@ impl Pattern {
 }
 
 /// A glob without `/` is a name, wherever it is; one with `/` is a path.
-fn set<'a>(
-    argument: &str,
-    globs: impl IntoIterator<Item = &'a str>,
-) -> Result<GlobSet, ToolError> {
+fn set<'a>(argument: &str, globs: impl IntoIterator<Item = &'a str>) -> Result<GlobSet, ToolError> {
     let mut set = GlobSetBuilder::new();
     for glob in globs {
         let path = glob.trim_start_matches("./").trim_start_matches('/').trim_end_matches('/');

@@ -116,10 +116,7 @@ fn lines(arguments: &ReadFile) -> Result<(Vec<u8>, u64, Option<u64>), ToolError>
     Ok((bytes, count, more.then_some(arguments.offset + count)))
 }
 
-fn bytes(
-    arguments: &ReadFile,
-    size_bytes: u64,
-) -> Result<(Vec<u8>, u64, Option<u64>), ToolError> {
+fn bytes(arguments: &ReadFile, size_bytes: u64) -> Result<(Vec<u8>, u64, Option<u64>), ToolError> {
     let limit = arguments.limit.unwrap_or(BYTES_DEFAULT).min(BYTES_MAX);
     if arguments.offset > size_bytes {
         return Err(past_the_end(arguments, size_bytes, "bytes"));

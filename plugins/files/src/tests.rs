@@ -104,7 +104,9 @@ fn an_image_comes_back_as_one_and_is_no_text() {
     let host = reading(&directory);
     let arguments = json!({ "path": "/src/logo.png", "unit": "bytes" });
     let output = call(&host, "read_file", arguments).expect("an output");
-    assert!(matches!(&output.content[..], [Content::Image(blob)] if blob.media_type == "image/png"));
+    assert!(
+        matches!(&output.content[..], [Content::Image(blob)] if blob.media_type == "image/png")
+    );
     let error = message(&host, "read_file", json!({ "path": "/src/logo.png" }));
     assert!(error.contains("not UTF-8 text"), "{error}");
 }
@@ -140,7 +142,8 @@ fn an_edit_wants_one_exact_occurrence() {
     fs::write(directory.path().join("e.txt"), "a b\na c\n").expect("a file");
     let host = writing(&directory);
     let edit = |old: &str, all: bool| {
-        json!({ "path": "/src/e.txt", "old_text": old, "new_text": "X", "replace_all": all })
+        let path = "/src/e.txt";
+        json!({ "path": path, "old_text": old, "new_text": "X", "replace_all": all })
     };
     assert!(message(&host, "edit_file", edit("a ", false)).contains("2 times, at lines 1, 2"));
     assert!(message(&host, "edit_file", edit("zzz", false)).contains("is not in /src/e.txt"));

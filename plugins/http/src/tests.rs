@@ -55,7 +55,8 @@ fn a_page_comes_back_with_status_headers_and_text() {
 
 #[test]
 fn a_body_over_the_limit_is_cut_off_and_said_to_be() {
-    let host = Host::new().serve(|_| Ok(response(200, ("content-type", "text/plain"), "aäb".as_bytes())));
+    let host =
+        Host::new().serve(|_| Ok(response(200, ("content-type", "text/plain"), "aäb".as_bytes())));
     let output = call(&host, "fetch", json!({ "url": "https://example.org", "bytes_max": 2 }));
     assert_eq!(output.to_text(), "200 https://example.org [cut off after 2 bytes]\na");
     assert_eq!(structured(&output)["truncated"], true);
@@ -63,7 +64,8 @@ fn a_body_over_the_limit_is_cut_off_and_said_to_be() {
 
 #[test]
 fn bytes_come_back_as_what_they_are() {
-    let host = Host::new().serve(|_| Ok(response(200, ("content-type", "image/png"), &[0x89, 0xff])));
+    let host =
+        Host::new().serve(|_| Ok(response(200, ("content-type", "image/png"), &[0x89, 0xff])));
     let output = call(&host, "fetch", json!({ "url": "https://example.org/a.png" }));
     assert!(matches!(&output.content[1], Content::Image(blob) if blob.data == [0x89, 0xff]));
     let latin = Host::new().serve(|_| Ok(response(200, ("content-type", "text/plain"), &[0xe4])));

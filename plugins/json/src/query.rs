@@ -45,8 +45,8 @@ pub(crate) struct Selected {
 /// functions length, count, match, search and value can be used in filters.
 #[tool(read_only, idempotent, title = "Query JSON")]
 pub(crate) fn query_json(arguments: Query) -> Result<Answer<Selected>, ToolError> {
-    let path = JsonPath::parse(&arguments.query)
-        .map_err(|error| ToolError::invalid("query", error))?;
+    let path =
+        JsonPath::parse(&arguments.query).map_err(|error| ToolError::invalid("query", error))?;
     let document = load(arguments.document, arguments.file.as_deref())?;
     let limit = arguments.results_max.unwrap_or(RESULTS_DEFAULT).min(RESULTS_MAX);
     let located = path.query_located(&document);

@@ -22,20 +22,35 @@ const PATTERNS_MAX: usize = 1000;
 
 /// Keywords whose value is a schema.
 const ONE: [&str; 12] = [
-    "not", "if", "then", "else", "contains", "additionalProperties", "additionalItems",
-    "propertyNames", "unevaluatedItems", "unevaluatedProperties", "items", "contentSchema",
+    "not",
+    "if",
+    "then",
+    "else",
+    "contains",
+    "additionalProperties",
+    "additionalItems",
+    "propertyNames",
+    "unevaluatedItems",
+    "unevaluatedProperties",
+    "items",
+    "contentSchema",
 ];
 /// Keywords whose value is a list of schemas.
 const LISTS: [&str; 5] = ["allOf", "anyOf", "oneOf", "prefixItems", "items"];
 /// Keywords whose value is an object of schemas.
-const MAPS: [&str; 6] = [
-    "properties", "patternProperties", "$defs", "definitions", "dependentSchemas", "dependencies",
-];
+const MAPS: [&str; 6] =
+    ["properties", "patternProperties", "$defs", "definitions", "dependentSchemas", "dependencies"];
 const TYPES: [&str; 7] = ["null", "boolean", "object", "array", "number", "string", "integer"];
 const NUMBERS: [&str; 4] = ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"];
 const COUNTS: [&str; 8] = [
-    "minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties",
-    "minContains", "maxContains",
+    "minLength",
+    "maxLength",
+    "minItems",
+    "maxItems",
+    "minProperties",
+    "maxProperties",
+    "minContains",
+    "maxContains",
 ];
 
 /// A schema that is well formed, with its expressions compiled and its names known.

@@ -36,7 +36,8 @@ pub(crate) struct Verdict {
 /// A document that is not valid is a result, not an error of the tool.
 #[tool(read_only, idempotent, title = "Validate JSON")]
 pub(crate) fn validate_json(arguments: Validate) -> Result<Answer<Verdict>, ToolError> {
-    let schema = Schema::new(&arguments.schema).map_err(|error| ToolError::invalid("schema", error))?;
+    let schema =
+        Schema::new(&arguments.schema).map_err(|error| ToolError::invalid("schema", error))?;
     let document = load(arguments.document, arguments.file.as_deref())?;
     let mut errors = schema.check(&document).map_err(stopped)?;
     let count = errors.len();

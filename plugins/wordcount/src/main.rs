@@ -4,7 +4,7 @@
 //! aos-host run wordcount --allow-read .:/in -- -l /in/README.md
 //! ```
 //! It shows arguments, files, standard input and exit codes: 0 for all counted, 1 for a file that
-//! could not be read, 2 for arguments that make no sense.
+//! could not be read or arguments that make no sense. WASI 0.2 has no other codes than these two.
 
 mod count;
 
@@ -27,7 +27,7 @@ fn main() -> ExitCode {
         Ok(parsed) => parsed,
         Err(message) => {
             eprintln!("wordcount: {message}\n{USAGE}");
-            return ExitCode::from(2);
+            return ExitCode::FAILURE;
         }
     };
     run(columns, &files)

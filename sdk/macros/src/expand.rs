@@ -70,8 +70,7 @@ fn name(attributes: &Attributes, ident: &Ident) -> Result<String> {
     };
     let mut characters = name.chars();
     let starts = characters.next().is_some_and(|first| first.is_ascii_lowercase());
-    let goes_on =
-        characters.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    let goes_on = characters.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
     if starts && goes_on && name.len() <= 48 {
         return Ok(name);
     }

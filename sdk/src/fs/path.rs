@@ -20,7 +20,8 @@ pub fn normalize(path: &str) -> String {
 
 /// Whether `path` is `root` or below it; both are normalized.
 pub(crate) fn is_under(path: &str, root: &str) -> bool {
-    root == "/" || path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    root == "/"
+        || path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 pub(crate) fn join(parent: &str, name: &str) -> String {

@@ -15,7 +15,7 @@ pub(super) fn send(request: &Request, url: &Url) -> Result<Response, Error> {
     let body = outgoing.body().map_err(|()| invalid("it has no body to write to"))?;
     let pending = outgoing_handler::handle(outgoing, Some(options(request)))
         .map_err(|code| error(request, &code))?;
-    // A server may answer before it has read all; where it does not, the response's error says more.
+    // A server may answer before it has read all; else the response's error says more.
     write(body, &request.body).ok();
     let response = wait(&pending).map_err(|code| error(request, &code))?;
     let status = response.status();
@@ -136,9 +136,7 @@ fn error(request: &Request, code: &ErrorCode) -> Error {
             too_large("request header", field.as_ref().and_then(|field| field.field_size))
         }
         ErrorCode::HttpRequestHeaderSectionSize(size) => too_large("request headers", *size),
-        ErrorCode::HttpResponseHeaderSize(field) => {
-            too_large("response header", field.field_size)
-        }
+        ErrorCode::HttpResponseHeaderSize(field) => too_large("response header", field.field_size),
         ErrorCode::HttpResponseHeaderSectionSize(size) => too_large("response headers", *size),
         other => Error::Unavailable(reason(other)),
     }

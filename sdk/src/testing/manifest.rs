@@ -88,9 +88,8 @@ impl Manifest {
 
 impl Example {
     fn check(&self, host: &Host, plugin: &Plugin) -> Result<(), String> {
-        let output = host
-            .call(plugin, &self.tool, self.input.clone())
-            .map_err(|error| error.to_string())?;
+        let output =
+            host.call(plugin, &self.tool, self.input.clone()).map_err(|error| error.to_string())?;
         self.compare(&output)
     }
 

@@ -30,13 +30,7 @@ pub(super) fn find<'a>(regex: &Regex, text: &'a str, room: usize) -> (Vec<Found<
 }
 
 /// Writes the lines that match, with those around them; groups are parted by `--`, as grep does.
-pub(super) fn write(
-    to: &mut String,
-    path: &str,
-    text: &str,
-    found: &[Found<'_>],
-    context: usize,
-) {
+pub(super) fn write(to: &mut String, path: &str, text: &str, found: &[Found<'_>], context: usize) {
     if context == 0 {
         for Found { line, text } in found {
             // Writing to a String cannot fail.
@@ -88,7 +82,8 @@ mod tests {
     #[test]
     fn context_that_touches_is_one_group() {
         let text = "a\nX\nb\nc\nX\nd\ne\nf\ng\nh\nX";
-        let expected = "/t-1- a\n/t:2: X\n/t-3- b\n/t-4- c\n/t:5: X\n/t-6- d\n--\n/t-10- h\n/t:11: X\n";
+        let expected =
+            "/t-1- a\n/t:2: X\n/t-3- b\n/t-4- c\n/t:5: X\n/t-6- d\n--\n/t-10- h\n/t:11: X\n";
         assert_eq!(shown(text, "X", 1), expected);
     }
 

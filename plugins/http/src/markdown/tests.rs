@@ -6,13 +6,15 @@ fn markdown(html: &str) -> String {
 
 #[test]
 fn headings_paragraphs_and_marks() {
-    let html = "<h1>A  title</h1>\n<p>One <b>bold</b>, <em>em</em> and <code>x = 1</code>.</p><p>Two";
+    let html =
+        "<h1>A  title</h1>\n<p>One <b>bold</b>, <em>em</em> and <code>x = 1</code>.</p><p>Two";
     assert_eq!(markdown(html), "# A title\n\nOne **bold**, *em* and `x = 1`.\n\nTwo");
 }
 
 #[test]
 fn links_are_absolute_and_empty_ones_left_out() {
-    let html = r##"<a href="../x?y=1">a <b>b</b></a> <a href="#top"></a><a href="javascript:x()">c</a>"##;
+    let html =
+        r##"<a href="../x?y=1">a <b>b</b></a> <a href="#top"></a><a href="javascript:x()">c</a>"##;
     assert_eq!(markdown(html), "[a **b**](https://example.org/x?y=1) c");
 }
 
@@ -30,7 +32,8 @@ fn code_blocks_keep_their_lines() {
 
 #[test]
 fn tables_have_a_head_and_one_line_a_row() {
-    let html = "<table><tr><th>k</th><th>v</th></tr><tr><td><p>a</p></td><td>1<br>2</td></tr></table>z";
+    let html =
+        "<table><tr><th>k</th><th>v</th></tr><tr><td><p>a</p></td><td>1<br>2</td></tr></table>z";
     assert_eq!(markdown(html), "| k | v |\n| --- | --- |\n| a | 1 2 |\n\nz");
 }
 
@@ -42,7 +45,8 @@ fn quotes_are_marked_on_every_line() {
 
 #[test]
 fn scripts_styles_and_the_title_are_not_text() {
-    let html = "<head><title> The\n page </title><style>p{}</style></head><script>if (a < b) {}</script>x";
+    let html =
+        "<head><title> The\n page </title><style>p{}</style></head><script>if (a < b) {}</script>x";
     let page = from_html(html, "https://example.org");
     assert_eq!((page.title.as_deref(), page.markdown.as_str()), (Some("The page"), "x"));
 }
