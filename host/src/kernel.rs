@@ -164,11 +164,7 @@ impl Kernel {
     ///
     /// # Errors
     /// When a grant or a denied path cannot be resolved.
-    pub fn session(
-        &self,
-        plugin: Arc<Plugin>,
-        options: SessionOptions,
-    ) -> Result<Session, Fault> {
+    pub fn session(&self, plugin: Arc<Plugin>, options: SessionOptions) -> Result<Session, Fault> {
         Session::open(&self.parts.journal, plugin, options)
     }
 
@@ -244,12 +240,20 @@ impl Kernel {
         &self.parts.storage
     }
 
+    /// Waits until everything that was recorded so far is on the disk.
+    ///
+    /// # Errors
+    /// When the journal could not be written.
+    pub async fn sync(&self) -> Result<(), Fault> {
+        Ok(self.parts.journal.flush(crate::journal::Class::Synced).await?)
+    }
+
     /// Ends a session: its last row, and everything before it safe on the disk.
     ///
     /// # Errors
     /// When the journal could not be written.
     pub async fn close_session(&self, session: Session, outcome: &str) -> Result<(), Fault> {
         session.close(outcome).await?;
-        Ok(self.parts.journal.flush(crate::journal::Class::Synced).await?)
+        self.sync().await
     }
 }

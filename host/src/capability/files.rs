@@ -156,10 +156,8 @@ mod tests {
         std::fs::create_dir_all(folder.join("a/secret")).expect("mkdir");
         std::fs::create_dir_all(folder.join("w")).expect("mkdir");
         let mut rules = FileRules::default();
-        let root = |host: &str, guest: &str| PathRoot {
-            host: folder.join(host),
-            guest: guest.to_owned(),
-        };
+        let root =
+            |host: &str, guest: &str| PathRoot { host: folder.join(host), guest: guest.to_owned() };
         rules.allow_read(&root("a", "/src")).expect("granted");
         rules.allow_write(&root("w", "/out")).expect("granted");
         rules.deny(&folder.join("a/secret")).expect("denied");

@@ -147,9 +147,9 @@ pub fn session_options(
         options.environment.extend(environment(name, value)?);
     }
     for text in &grants.set_config {
-        let (key, value) = text.split_once('=').ok_or_else(|| {
-            Failure::usage(format!("--set-config {text}: write KEY=VALUE"))
-        })?;
+        let (key, value) = text
+            .split_once('=')
+            .ok_or_else(|| Failure::usage(format!("--set-config {text}: write KEY=VALUE")))?;
         give(&mut options, Capability::Config, key)?;
         options.config.push((key.to_owned(), value.to_owned()));
     }

@@ -17,7 +17,7 @@ use crate::journal::{
     ChainState, ChainSummary, Exported, Report, chain_rows, export, find_chain, list, verify,
     verify_against, verify_export, write_heads,
 };
-use crate::storage::{Storage, StoredRow, StoreUrl};
+use crate::storage::{Storage, StoreUrl, StoredRow};
 
 #[derive(Debug, Subcommand)]
 pub enum AuditCommand {
@@ -102,8 +102,8 @@ pub async fn audit(config: &Config, command: AuditCommand) -> Result<Code, Failu
 }
 
 fn open(path: &PathBuf) -> Result<BufReader<File>, Failure> {
-    let file = File::open(path)
-        .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
+    let file =
+        File::open(path).map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
     Ok(BufReader::new(file))
 }
 

@@ -64,9 +64,11 @@ fn read(origin: &str, source: impl Read) -> Result<String, Failure> {
 pub fn pairs(arguments: &[String]) -> Result<Vec<(&str, &str)>, Failure> {
     let mut pairs = Vec::with_capacity(arguments.len());
     for argument in arguments {
-        pairs.push(argument.split_once('=').ok_or_else(|| {
-            Failure::usage(format!("--arg {argument}: write key=value"))
-        })?);
+        pairs.push(
+            argument
+                .split_once('=')
+                .ok_or_else(|| Failure::usage(format!("--arg {argument}: write key=value")))?,
+        );
     }
     Ok(pairs)
 }

@@ -32,11 +32,11 @@ struct Loaded {
 
 pub async fn inspect(config: &Config, arguments: InspectArgs) -> Result<Code, Failure> {
     let found = plugin::find(&arguments.plugin, &config.plugin_path)?;
-    let wrong = |sentence: String| {
-        Failure::new(Code::Plugin, format!("{}: {sentence}", found.origin))
-    };
+    let wrong =
+        |sentence: String| Failure::new(Code::Plugin, format!("{}: {sentence}", found.origin));
     let bytes = binary(&found.bytes).map_err(|error| wrong(error.to_string()))?;
-    let inspection = read(&bytes).map_err(|sentence| wrong(format!("it is not valid: {sentence}")))?;
+    let inspection =
+        read(&bytes).map_err(|sentence| wrong(format!("it is not valid: {sentence}")))?;
     let loaded = load(config, &found).await;
     let hash = ComponentHash::of(&found.bytes);
     let text = match arguments.output {
@@ -102,9 +102,7 @@ fn as_text(
         let count = inspection.modules.len();
         text.push_str(&format!("made of {count} core modules, {}\n", ByteSize(modules)));
     }
-    for (title, list) in
-        [("written in", &inspection.languages), ("made by", &inspection.made_by)]
-    {
+    for (title, list) in [("written in", &inspection.languages), ("made by", &inspection.made_by)] {
         if !list.is_empty() {
             text.push_str(&format!("{title} {}\n", visible(&list.join(", "))));
         }

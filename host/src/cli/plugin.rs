@@ -29,7 +29,7 @@ macro_rules! embedded {
 }
 
 /// The plugins that come with the program.
-pub const EMBEDDED: &[(&str, &[u8])] = embedded!["calculator", "files", "json"];
+pub const EMBEDDED: &[(&str, &[u8])] = embedded!["calculator", "files", "http", "json"];
 
 /// Finds what `wanted` means.
 ///

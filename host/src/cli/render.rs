@@ -111,6 +111,17 @@ fn error_json(fault: &Fault) -> Value {
     error
 }
 
+/// Says on stderr how a call ended. A tool that was denied something and says so is not heard
+/// twice: the host's own sentence has the flag.
+pub fn tell_fault(fault: &Fault, denials: &[Denial]) {
+    let retold = matches!(fault, Fault::Tool(ToolError::Denied(_))) && !denials.is_empty();
+    if !retold {
+        // Nobody is left to tell when stderr is closed.
+        let _told = writeln!(std::io::stderr(), "error: {}", visible(&fault.to_string()));
+    }
+    tell_denials(denials);
+}
+
 /// Denials told one by one; more are a count.
 const DENIALS_TOLD_MAX: usize = 5;
 

@@ -1,6 +1,5 @@
 //! `aos-host run`: list a plugin's tools, call one, or run a command.
 
-use std::io::Write;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
@@ -74,9 +73,9 @@ pub async fn run(config: &Config, arguments: RunArgs) -> Result<Code, Failure> {
     let mut options = session_options(config, &arguments.grants, &arguments.limits)?;
     options.progress = Some(Progress(Arc::new(terminal::progress_bar())));
     let kernel = kernel(config).await?;
-    let plugin = kernel.load(&found.name, &found.bytes).map_err(|fault| {
-        Failure::new(code_of(&fault), format!("{}: {fault}", found.origin))
-    })?;
+    let plugin = kernel
+        .load(&found.name, &found.bytes)
+        .map_err(|fault| Failure::new(code_of(&fault), format!("{}: {fault}", found.origin)))?;
     let is_command = matches!(plugin.program().kind, Kind::Command(_));
     if is_command {
         options.streams =
@@ -105,11 +104,7 @@ pub async fn kernel(config: &Config) -> Result<Kernel, Failure> {
     Ok(builder.build().await?)
 }
 
-async fn command(
-    kernel: &Kernel,
-    session: Session,
-    arguments: RunArgs,
-) -> Result<Code, Failure> {
+async fn command(kernel: &Kernel, session: Session, arguments: RunArgs) -> Result<Code, Failure> {
     if arguments.calls_a_tool() {
         return Err(Failure::usage(
             "it is a command and has no tools; give its arguments after `--`",
@@ -149,11 +144,7 @@ fn outcome(fault: Option<&Fault>) -> &'static str {
     }
 }
 
-async fn tool(
-    kernel: &Kernel,
-    session: Session,
-    arguments: &RunArgs,
-) -> Result<Code, Failure> {
+async fn tool(kernel: &Kernel, session: Session, arguments: &RunArgs) -> Result<Code, Failure> {
     if !arguments.calls_a_tool() {
         let listed = list(kernel, &session, arguments.output).await;
         let word = outcome(listed.as_ref().err());
@@ -191,10 +182,7 @@ async fn tool(
                 Ok(printed)
             }
             Err(fault) => {
-                let mut stderr = std::io::stderr();
-                // Nobody is left to tell when stderr is closed.
-                let _told = writeln!(stderr, "error: {}", terminal::visible(&fault.to_string()));
-                render::tell_denials(&denials);
+                render::tell_fault(&fault, &denials);
                 Err(Failure::silent(refined(&fault, &denials)))
             }
         },

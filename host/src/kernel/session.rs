@@ -89,9 +89,8 @@ impl Session {
         let asks = program.manifest.as_ref().map(|manifest| manifest.asks()).transpose();
         let asks = asks.map_err(Fault::Caller)?;
         let grants: Vec<Grant> = options.grants.iter().map(|(grant, _)| grant.clone()).collect();
-        let authority =
-            Authority::for_plugin(&program.name, asks, &grants, &options.denied_paths)
-                .map_err(|error| Fault::Caller(error.to_string()))?;
+        let authority = Authority::for_plugin(&program.name, asks, &grants, &options.denied_paths)
+            .map_err(|error| Fault::Caller(error.to_string()))?;
         let written: Vec<String> = options.grants.iter().map(|(_, text)| text.clone()).collect();
         let chain = journal.chain(Opening {
             plugin: &program.name,

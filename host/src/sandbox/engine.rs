@@ -1,7 +1,7 @@
 //! The only `wasmtime::Config` of the host, and the thread that makes time pass for guests.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
@@ -104,4 +104,3 @@ impl Ticker {
         Ok(Self { _alive: Arc::new(Alive { stop }) })
     }
 }
-

@@ -7,6 +7,6 @@ pub mod config;
 pub mod filesystem;
 pub mod http;
 pub mod keyvalue;
-pub mod network;
 pub mod link;
+pub mod network;
 pub mod sockets;

@@ -95,17 +95,13 @@ impl Limits {
             LimitName::Cpu => ("cpu", millis(self.cpu), "ms", "--max-cpu"),
             LimitName::Output => ("output", self.output_bytes, "bytes", "--max-output"),
             LimitName::Stdio => ("stdio", self.stdio_bytes, "bytes", "--max-stdio"),
-            LimitName::HostCall => {
-                ("host-call", self.hostcall_bytes, "bytes", "--max-host-call")
-            }
+            LimitName::HostCall => ("host-call", self.hostcall_bytes, "bytes", "--max-host-call"),
             LimitName::Handles => ("handles", self.handles, "handles", "--max-handles"),
             LimitName::Random => ("random", self.random_bytes, "bytes", "--max-random"),
             LimitName::HttpFields => {
                 ("http-fields", self.http_fields_bytes, "bytes", "--max-http-fields")
             }
-            LimitName::HttpBody => {
-                ("http-body", self.http_body_bytes, "bytes", "--max-http-body")
-            }
+            LimitName::HttpBody => ("http-body", self.http_body_bytes, "bytes", "--max-http-body"),
             LimitName::Stack => ("stack", self.stack_bytes, "bytes", "no flag"),
         };
         LimitHit { name: text.into(), value, unit: unit.into(), remedy: flag.into() }

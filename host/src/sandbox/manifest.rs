@@ -134,7 +134,9 @@ mod tests {
         let component = with_section("name = 'x'\nversion = '1'\n");
         let manifest = Manifest::of(&component).expect("reads").expect("is there");
         assert_eq!(manifest.name, "x");
-        assert!(Manifest::of(&wat::parse_str("(component)").expect("parses")).expect("reads").is_none());
+        assert!(
+            Manifest::of(&wat::parse_str("(component)").expect("parses")).expect("reads").is_none()
+        );
     }
 
     #[test]

@@ -24,7 +24,7 @@
 //! | `option<T>` | `null` or the value; where that is an option too, `null` or `{"some": value}` |
 //! | `result<T, E>` | `{"ok": value}` or `{"err": value}`, with `null` for no payload |
 //! | a resource, as argument | `{"$call": "export that makes it", "arguments": {…}}` |
-//! | a resource, in a result | `{"$resource": "bucket#0"}`: only to look at, it ends with the call |
+//! | a resource, in a result | `{"$resource": "bucket#0"}`: to look at; it ends with the call |
 
 pub mod arguments;
 mod decode;
@@ -36,6 +36,7 @@ mod plan;
 mod schema;
 mod shape;
 mod signature;
+mod table;
 
 #[cfg(test)]
 mod tests;

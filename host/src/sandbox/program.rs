@@ -40,9 +40,7 @@ pub enum BadPlugin {
 }
 
 fn unoffered_sentence(unoffered: &[Unoffered]) -> String {
-    let each = |import: &Unoffered| {
-        format!("`{}`, which needs {}", import.name, import.offered_by)
-    };
+    let each = |import: &Unoffered| format!("`{}`, which needs {}", import.name, import.offered_by);
     format!("it imports {}", unoffered.iter().map(each).collect::<Vec<_>>().join("; and "))
 }
 
@@ -167,9 +165,7 @@ impl Loader<'_> {
     fn kind(&self, component: &Component, pre: &InstancePre<State>) -> Result<Kind, BadPlugin> {
         let of_type = component.component_type();
         let exports = |interface: &str| {
-            of_type.exports(self.engine).any(|(name, _)| {
-                name.split('@').next() == Some(interface)
-            })
+            of_type.exports(self.engine).any(|(name, _)| name.split('@').next() == Some(interface))
         };
         let wrong = |error: wasmtime::Error| BadPlugin::Invalid(one_line(&error));
         if exports("aos:tool/tools") {
@@ -225,7 +221,9 @@ pub fn binary(bytes: &[u8]) -> Result<std::borrow::Cow<'_, [u8]>, BadPlugin> {
     match text {
         Some(text) if text.starts_with('(') || text.starts_with(";;") => {
             wat::parse_str(text).map(Into::into).map_err(|error| {
-                BadPlugin::Invalid(error.to_string().lines().map(str::trim).collect::<Vec<_>>().join(" "))
+                BadPlugin::Invalid(
+                    error.to_string().lines().map(str::trim).collect::<Vec<_>>().join(" "),
+                )
             })
         }
         _ => Err(BadPlugin::NotWasm(format!(

@@ -49,11 +49,7 @@ pub struct Finished<T> {
 
 impl Sandbox {
     /// The tools of a program, as it describes them itself.
-    pub async fn definitions(
-        &self,
-        program: &Program,
-        setup: Setup,
-    ) -> Finished<Vec<Definition>> {
+    pub async fn definitions(&self, program: &Program, setup: Setup) -> Finished<Vec<Definition>> {
         match &program.kind {
             Kind::Tool(_) => {
                 self.run(program, setup, async |_, store| {

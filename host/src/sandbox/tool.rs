@@ -110,19 +110,16 @@ fn output(output: wit::Output, limits: &Limits) -> Result<Output, Ended> {
         return Err(Ended::Limit(limits.hit(LimitName::Output)));
     }
     // serde_json stops at 128 levels, so a bomb of brackets ends here too.
-    let structured = output
-        .structured
-        .map(|text| serde_json::from_str(&text))
-        .transpose()
-        .map_err(|error| Ended::BadAnswer(format!("its structured output is not JSON: {error}")))?;
+    let structured =
+        output.structured.map(|text| serde_json::from_str(&text)).transpose().map_err(|error| {
+            Ended::BadAnswer(format!("its structured output is not JSON: {error}"))
+        })?;
     let blob = |blob: wit::Blob| Blob { media_type: blob.media_type, data: blob.data };
     let content = output.content.into_iter().map(|content| match content {
         wit::Content::Text(text) => Content::Text(text),
         wit::Content::Image(image) => Content::Image(blob(image)),
         wit::Content::Audio(audio) => Content::Audio(blob(audio)),
-        wit::Content::Document(document) => {
-            Content::Document(document.name, blob(document.body))
-        }
+        wit::Content::Document(document) => Content::Document(document.name, blob(document.body)),
     });
     Ok(Output { content: content.collect(), structured })
 }

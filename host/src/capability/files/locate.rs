@@ -74,10 +74,9 @@ fn split(path: &Path) -> Option<(&Path, &str)> {
     match path.components().next_back()? {
         Component::Normal(name) => Some((path.parent()?, name.to_str()?)),
         // An absolute path is refused when it is opened beneath `base`.
-        Component::CurDir
-        | Component::ParentDir
-        | Component::RootDir
-        | Component::Prefix(_) => None,
+        Component::CurDir | Component::ParentDir | Component::RootDir | Component::Prefix(_) => {
+            None
+        }
     }
 }
 

@@ -269,7 +269,9 @@ fn decide(authority: &Authority, real: &Path, mode: Mode, moved: bool) -> Result
     let decided = authority.decide(capability(mode), granted, asked, || shown(rules, real));
     decided.map_err(|denial| match closed && denial.missing_in == MissingIn::Operator {
         // The flag that grants would not help against the one that closes.
-        true => Denial { remedy: "a `--deny-path` closes it: only without that it".into(), ..denial },
+        true => {
+            Denial { remedy: "a `--deny-path` closes it: only without that it".into(), ..denial }
+        }
         false => denial,
     })
 }

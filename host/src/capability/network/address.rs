@@ -78,29 +78,13 @@ pub struct Reach {
 
 impl Reach {
     /// Public addresses alone.
-    pub const PUBLIC: Self = Self {
-        named: false,
-        loopback: false,
-        private: false,
-    };
+    pub const PUBLIC: Self = Self { named: false, loopback: false, private: false };
     /// The very address that the grant and the request both name, whatever it is.
-    pub const NAMED_ADDRESS: Self = Self {
-        named: true,
-        loopback: false,
-        private: false,
-    };
+    pub const NAMED_ADDRESS: Self = Self { named: true, loopback: false, private: false };
     /// Loopback addresses, for the name `localhost`.
-    pub const LOOPBACK: Self = Self {
-        named: false,
-        loopback: true,
-        private: false,
-    };
+    pub const LOOPBACK: Self = Self { named: false, loopback: true, private: false };
     /// Private-use networks, for a `private:` grant.
-    pub const PRIVATE: Self = Self {
-        named: false,
-        loopback: false,
-        private: true,
-    };
+    pub const PRIVATE: Self = Self { named: false, loopback: false, private: true };
 
     /// What either grant opens: two grants of one holder.
     pub fn union(self, other: Self) -> Self {
@@ -189,41 +173,13 @@ const fn v6(a: u16, b: u16, c: u16, d: u16) -> Ipv6Addr {
 const V6: &[Block<Ipv6Addr>] = &[
     (Ipv6Addr::UNSPECIFIED, 128, Unspecified),
     (Ipv6Addr::LOCALHOST, 128, Loopback),
-    (
-        Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254),
-        128,
-        Metadata,
-    ), // AWS
-    (
-        Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23),
-        128,
-        Metadata,
-    ), // AWS EKS pod identity
-    (
-        Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x123),
-        128,
-        Metadata,
-    ), // AWS time service
-    (
-        Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x253),
-        128,
-        Metadata,
-    ), // AWS resolver
-    (
-        Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),
-        128,
-        Metadata,
-    ), // Google Cloud
-    (
-        Ipv6Addr::new(0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42),
-        128,
-        Metadata,
-    ), // Scaleway
-    (
-        Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0xa9fe, 0xa9fe),
-        128,
-        Metadata,
-    ), // OpenStack
+    (Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254), 128, Metadata), // AWS
+    (Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23), 128, Metadata),  // AWS EKS pod identity
+    (Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x123), 128, Metadata), // AWS time service
+    (Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x253), 128, Metadata), // AWS resolver
+    (Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254), 128, Metadata),  // Google Cloud
+    (Ipv6Addr::new(0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42), 128, Metadata),   // Scaleway
+    (Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0xa9fe, 0xa9fe), 128, Metadata), // OpenStack
     (v6(0xfe80, 0, 0, 0), 10, LinkLocal),
     (v6(0xfec0, 0, 0, 0), 10, UniqueLocal),
     (v6(0xfc00, 0, 0, 0), 7, UniqueLocal),
@@ -249,20 +205,13 @@ fn classify_v6(address: Ipv6Addr) -> Class {
     }
     if let Some((carried, unless)) = carried_v4(address) {
         let classes = carried.map(classify_v4);
-        return classes
-            .into_iter()
-            .find(|class| *class != Public)
-            .unwrap_or(unless);
+        return classes.into_iter().find(|class| *class != Public).unwrap_or(unless);
     }
     // 2001::/23 is for protocols, none of which a guest speaks; the rest of 2000::/3 is unicast.
     if same_prefix(bits, v6(0x2001, 0, 0, 0).to_bits(), 128 - 23) {
         return Reserved;
     }
-    if same_prefix(bits, v6(0x2000, 0, 0, 0).to_bits(), 128 - 3) {
-        Public
-    } else {
-        Reserved
-    }
+    if same_prefix(bits, v6(0x2000, 0, 0, 0).to_bits(), 128 - 3) { Public } else { Reserved }
 }
 
 /// Whether two addresses agree in all but the lowest bits.
@@ -302,10 +251,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn class(text: &str) -> Class {
-        classify(
-            text.parse()
-                .unwrap_or_else(|_| panic!("{text} is an address")),
-        )
+        classify(text.parse().unwrap_or_else(|_| panic!("{text} is an address")))
     }
 
     #[test]
@@ -424,28 +370,14 @@ mod tests {
 
     #[test]
     fn a_reach_opens_what_it_says() {
-        for class in [
-            Public,
-            Loopback,
-            Private,
-            Shared,
-            UniqueLocal,
-            LinkLocal,
-            Metadata,
-        ] {
+        for class in [Public, Loopback, Private, Shared, UniqueLocal, LinkLocal, Metadata] {
             assert!(Reach::NAMED_ADDRESS.permits(class));
             assert_eq!(Reach::PUBLIC.permits(class), class == Public);
-            assert_eq!(
-                Reach::LOOPBACK.permits(class),
-                matches!(class, Public | Loopback)
-            );
+            assert_eq!(Reach::LOOPBACK.permits(class), matches!(class, Public | Loopback));
             let private = matches!(class, Public | Private | Shared | UniqueLocal);
             assert_eq!(Reach::PRIVATE.permits(class), private);
         }
-        assert_eq!(
-            Reach::NAMED_ADDRESS.intersection(Reach::PUBLIC),
-            Reach::PUBLIC
-        );
+        assert_eq!(Reach::NAMED_ADDRESS.intersection(Reach::PUBLIC), Reach::PUBLIC);
         assert!(Reach::PRIVATE.union(Reach::LOOPBACK).permits(Loopback));
     }
 

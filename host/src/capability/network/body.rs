@@ -35,11 +35,7 @@ pub struct MeteredBody<B> {
 impl<B> MeteredBody<B> {
     /// Counts a body against a cap in bytes.
     pub fn new(inner: B, cap: u64) -> Self {
-        Self {
-            inner: Box::pin(inner),
-            sent: 0,
-            cap,
-        }
+        Self { inner: Box::pin(inner), sent: 0, cap }
     }
 }
 
@@ -115,14 +111,7 @@ impl CappedBody {
         cap: u64,
         between: Duration,
     ) -> Self {
-        Self {
-            incoming,
-            connection: Some(connection),
-            read: 0,
-            cap,
-            between,
-            waiting: None,
-        }
+        Self { incoming, connection: Some(connection), read: 0, cap, between, waiting: None }
     }
 
     /// Bytes that came so far.
@@ -154,10 +143,7 @@ impl CappedBody {
         let deadline = || Box::pin(tokio::time::sleep_until(Instant::now() + between));
         let waiting = self.waiting.get_or_insert_with(deadline);
         ready!(waiting.as_mut().poll(cx));
-        Poll::Ready(EgressError::Timeout {
-            stage: Stage::BetweenBytes,
-            after: between,
-        })
+        Poll::Ready(EgressError::Timeout { stage: Stage::BetweenBytes, after: between })
     }
 }
 
@@ -184,11 +170,7 @@ impl Body for CappedBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        if self.connection.is_none() {
-            SizeHint::with_exact(0)
-        } else {
-            self.incoming.size_hint()
-        }
+        if self.connection.is_none() { SizeHint::with_exact(0) } else { self.incoming.size_hint() }
     }
 }
 
@@ -196,10 +178,9 @@ impl Body for CappedBody {
 fn weight(frame: &Frame<Bytes>) -> u64 {
     let bytes = match (frame.data_ref(), frame.trailers_ref()) {
         (Some(data), _) => data.len(),
-        (None, Some(trailers)) => trailers
-            .iter()
-            .map(|(name, value)| name.as_str().len() + value.len())
-            .sum(),
+        (None, Some(trailers)) => {
+            trailers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum()
+        }
         (None, None) => 0,
     };
     u64::try_from(bytes).unwrap_or(u64::MAX)

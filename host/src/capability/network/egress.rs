@@ -195,11 +195,7 @@ impl Egress {
     /// An egress that trusts these roots besides the system's.
     pub fn trusting(caps: Caps, own_roots: Vec<CertificateDer<'static>>) -> Self {
         let slots = Arc::new(Semaphore::new(caps.connections));
-        Self {
-            caps,
-            tls: Arc::new(Tls::with_roots(own_roots)),
-            slots,
-        }
+        Self { caps, tls: Arc::new(Tls::with_roots(own_roots)), slots }
     }
 
     /// The same for one call, with caps of its own: calls do not take each other's connections.
@@ -230,12 +226,8 @@ impl Egress {
         let connecting = self.connect(&destination, times.connect);
         let wire = within(times.connect, Stage::Connect, connecting).await?;
         let (mut sender, connection) = self.drive(wire, slot).await?;
-        let answering = async {
-            sender
-                .send_request(request)
-                .await
-                .map_err(EgressError::from_hyper)
-        };
+        let answering =
+            async { sender.send_request(request).await.map_err(EgressError::from_hyper) };
         let response = within(times.first_byte, Stage::FirstByte, answering).await?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Err(EgressError::Protocol(
@@ -291,9 +283,7 @@ async fn within<T>(
     stage: Stage,
     work: impl Future<Output = Result<T, EgressError>>,
 ) -> Result<T, EgressError> {
-    timeout(after, work)
-        .await
-        .map_err(|_| EgressError::Timeout { stage, after })?
+    timeout(after, work).await.map_err(|_| EgressError::Timeout { stage, after })?
 }
 
 /// Tries the addresses in order. Each gets an equal share of the time that is left, so one that
@@ -303,10 +293,7 @@ async fn connect_in_order(
     time: Duration,
 ) -> Result<TcpStream, EgressError> {
     let end = Instant::now() + time;
-    let mut failure = EgressError::Timeout {
-        stage: Stage::Connect,
-        after: time,
-    };
+    let mut failure = EgressError::Timeout { stage: Stage::Connect, after: time };
     for (index, address) in addresses.iter().enumerate() {
         let left = u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
         let share = end.saturating_duration_since(Instant::now()) / left;
@@ -314,24 +301,11 @@ async fn connect_in_order(
             Ok(Ok(stream)) => {
                 // Requests are written in few large pieces: waiting to merge them only delays.
                 let nodelay = stream.set_nodelay(true);
-                nodelay.map_err(|source| EgressError::Connect {
-                    address: *address,
-                    source,
-                })?;
+                nodelay.map_err(|source| EgressError::Connect { address: *address, source })?;
                 return Ok(stream);
             }
-            Ok(Err(source)) => {
-                failure = EgressError::Connect {
-                    address: *address,
-                    source,
-                }
-            }
-            Err(_) => {
-                failure = EgressError::Timeout {
-                    stage: Stage::Connect,
-                    after: time,
-                }
-            }
+            Ok(Err(source)) => failure = EgressError::Connect { address: *address, source },
+            Err(_) => failure = EgressError::Timeout { stage: Stage::Connect, after: time },
         }
     }
     Err(failure)

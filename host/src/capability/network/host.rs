@@ -98,10 +98,7 @@ enum Kind {
 impl Host {
     /// Reads a host as it stands in a URI; an IPv6 address has brackets.
     pub fn parse(text: &str) -> Result<Self, HostError> {
-        let refuse = |reason: String| HostError::Host {
-            host: excerpt(text),
-            reason,
-        };
+        let refuse = |reason: String| HostError::Host { host: excerpt(text), reason };
         if text.len() > TYPED_BYTES_MAX {
             return Err(refuse(format!("it is longer than {TYPED_BYTES_MAX} bytes")));
         }
@@ -189,11 +186,7 @@ impl Target {
             Some(port) => parse_port(port)?,
             None => scheme.default_port(),
         };
-        Ok(Self {
-            scheme,
-            host: Host::parse(host)?,
-            port,
-        })
+        Ok(Self { scheme, host: Host::parse(host)?, port })
     }
 
     /// `host[:port]` as the `Host` field wants it: the scheme's own port is left out.
@@ -268,10 +261,7 @@ fn check_name(name: &str) -> Result<(), &'static str> {
         if label.len() > LABEL_BYTES_MAX {
             return Err("a part between two dots has at most 63 bytes");
         }
-        if !label
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-        {
+        if !label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_') {
             return Err("a name has letters, digits, `-` and `_` alone");
         }
     }
@@ -362,26 +352,13 @@ mod tests {
     #[test]
     fn a_target_is_read_from_a_uri() {
         let target = |text: &str| {
-            text.parse::<http::Uri>()
-                .map_err(|error| error.to_string())
-                .and_then(|uri| {
-                    Target::from_uri(&uri)
-                        .map(|t| t.to_string())
-                        .map_err(|error| error.to_string())
-                })
+            text.parse::<http::Uri>().map_err(|error| error.to_string()).and_then(|uri| {
+                Target::from_uri(&uri).map(|t| t.to_string()).map_err(|error| error.to_string())
+            })
         };
-        assert_eq!(
-            target("HTTP://Example.org:80/x?y").as_deref(),
-            Ok("http://example.org")
-        );
-        assert_eq!(
-            target("https://example.org:80/").as_deref(),
-            Ok("https://example.org:80")
-        );
-        assert_eq!(
-            target("http://[::1]:8080/").as_deref(),
-            Ok("http://[::1]:8080")
-        );
+        assert_eq!(target("HTTP://Example.org:80/x?y").as_deref(), Ok("http://example.org"));
+        assert_eq!(target("https://example.org:80/").as_deref(), Ok("https://example.org:80"));
+        assert_eq!(target("http://[::1]:8080/").as_deref(), Ok("http://[::1]:8080"));
         for bad in [
             "http://a@example.org/",
             "http://a:b@example.org/",
@@ -400,14 +377,8 @@ mod tests {
     #[test]
     fn unbracketed_ipv6_is_for_sockets_alone() {
         assert!(Host::parse("::1").is_err());
-        assert_eq!(
-            Host::parse_bare("::1").map(|h| h.to_string()).as_deref(),
-            Ok("[::1]")
-        );
-        assert_eq!(
-            Host::parse_bare("127.1").map(|h| h.to_string()).as_deref(),
-            Ok("127.0.0.1")
-        );
+        assert_eq!(Host::parse_bare("::1").map(|h| h.to_string()).as_deref(), Ok("[::1]"));
+        assert_eq!(Host::parse_bare("127.1").map(|h| h.to_string()).as_deref(), Ok("127.0.0.1"));
     }
 
     proptest! {

@@ -107,11 +107,7 @@ enum PortPattern {
 
 impl PortPattern {
     fn parse(text: &str) -> Result<Self, HostError> {
-        if text == "*" {
-            Ok(Self::Any)
-        } else {
-            parse_port(text).map(Self::Exactly)
-        }
+        if text == "*" { Ok(Self::Any) } else { parse_port(text).map(Self::Exactly) }
     }
 
     fn matches(self, port: u16) -> bool {
@@ -159,11 +155,7 @@ fn split_private(text: &str) -> (Option<&str>, &str) {
 }
 
 fn private_prefix(reach: Reach) -> &'static str {
-    if reach == Reach::PRIVATE {
-        PRIVATE_PREFIX
-    } else {
-        ""
-    }
+    if reach == Reach::PRIVATE { PRIVATE_PREFIX } else { "" }
 }
 
 /// A grant of outgoing HTTP: `[private:][METHOD[,METHOD] ]scheme://host[:port]`.
@@ -210,9 +202,7 @@ pub fn reach<'a>(
     method: &Method,
     target: &Target,
 ) -> Option<Reach> {
-    let matching = patterns
-        .into_iter()
-        .filter(|pattern| pattern.matches(method, target));
+    let matching = patterns.into_iter().filter(|pattern| pattern.matches(method, target));
     matching.map(HttpPattern::reach).reduce(Reach::union)
 }
 
@@ -238,13 +228,7 @@ impl FromStr for HttpPattern {
         };
         let host = HostPattern::parse(host)?;
         let reach = reach_of(&host, private)?;
-        Ok(Self {
-            methods,
-            scheme,
-            host,
-            port,
-            reach,
-        })
+        Ok(Self { methods, scheme, host, port, reach })
     }
 }
 
@@ -322,13 +306,7 @@ impl FromStr for SocketPattern {
 
 impl fmt::Display for SocketPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}{}:{}",
-            private_prefix(self.reach),
-            self.host,
-            self.port
-        )
+        write!(f, "{}{}:{}", private_prefix(self.reach), self.host, self.port)
     }
 }
 
@@ -338,14 +316,11 @@ mod tests {
     use proptest::prelude::*;
 
     fn http(text: &str) -> HttpPattern {
-        text.parse()
-            .unwrap_or_else(|error| panic!("{text}: {error}"))
+        text.parse().unwrap_or_else(|error| panic!("{text}: {error}"))
     }
 
     fn target(text: &str) -> Target {
-        let uri = text
-            .parse()
-            .unwrap_or_else(|error| panic!("{text}: {error}"));
+        let uri = text.parse().unwrap_or_else(|error| panic!("{text}: {error}"));
         Target::from_uri(&uri).unwrap_or_else(|error| panic!("{text}: {error}"))
     }
 
@@ -357,40 +332,16 @@ mod tests {
     fn scheme_host_port_and_method_must_all_agree() {
         let pattern = "GET,POST https://api.example.org";
         assert!(matches(pattern, Method::GET, "https://api.example.org/x?y"));
-        assert!(matches(
-            pattern,
-            Method::POST,
-            "https://API.example.org.:443/"
-        ));
+        assert!(matches(pattern, Method::POST, "https://API.example.org.:443/"));
         assert!(!matches(pattern, Method::PUT, "https://api.example.org/"));
         assert!(!matches(pattern, Method::HEAD, "https://api.example.org/"));
         assert!(!matches(pattern, Method::GET, "http://api.example.org/"));
-        assert!(!matches(
-            pattern,
-            Method::GET,
-            "http://api.example.org:443/"
-        ));
-        assert!(!matches(
-            pattern,
-            Method::GET,
-            "https://api.example.org:8443/"
-        ));
-        assert!(!matches(
-            pattern,
-            Method::GET,
-            "https://api.example.org.evil.net/"
-        ));
+        assert!(!matches(pattern, Method::GET, "http://api.example.org:443/"));
+        assert!(!matches(pattern, Method::GET, "https://api.example.org:8443/"));
+        assert!(!matches(pattern, Method::GET, "https://api.example.org.evil.net/"));
         assert!(!matches(pattern, Method::GET, "https://xapi.example.org/"));
-        assert!(matches(
-            "https://api.example.org",
-            Method::DELETE,
-            "https://api.example.org"
-        ));
-        assert!(matches(
-            "http://127.0.0.1:*",
-            Method::GET,
-            "http://127.0.0.1:9"
-        ));
+        assert!(matches("https://api.example.org", Method::DELETE, "https://api.example.org"));
+        assert!(matches("http://127.0.0.1:*", Method::GET, "http://127.0.0.1:9"));
     }
 
     #[test]
@@ -419,16 +370,8 @@ mod tests {
             assert!(!matches("http://127.0.0.2", Method::GET, uri), "{uri}");
         }
         assert!(matches("http://0x7f.1", Method::GET, "http://127.0.0.1"));
-        assert!(matches(
-            "http://[::FFFF:7f00:1]",
-            Method::GET,
-            "http://127.0.0.1"
-        ));
-        assert!(!matches(
-            "http://localhost",
-            Method::GET,
-            "http://127.0.0.1"
-        ));
+        assert!(matches("http://[::FFFF:7f00:1]", Method::GET, "http://127.0.0.1"));
+        assert!(!matches("http://localhost", Method::GET, "http://127.0.0.1"));
     }
 
     #[test]
@@ -511,16 +454,9 @@ mod tests {
             let pattern: Result<SocketPattern, _> = text.parse();
             assert_eq!(pattern.map(|p| p.to_string()).as_deref(), Ok(text));
         }
-        for text in [
-            "db.example.org",
-            "::1:53",
-            "x:0",
-            "x:",
-            ":5",
-            "x:1/",
-            "tcp://x:1",
-            "private:*:1",
-        ] {
+        for text in
+            ["db.example.org", "::1:53", "x:0", "x:", ":5", "x:1/", "tcp://x:1", "private:*:1"]
+        {
             assert!(text.parse::<SocketPattern>().is_err(), "{text}");
         }
     }

@@ -56,10 +56,7 @@ pub(super) fn prepare<B: Body<Data = Bytes>>(
     check_size(&parts.uri, &parts.headers, caps.request_head_bytes)?;
     parts.version = Version::HTTP_11;
     parts.extensions.clear();
-    Ok(Request::from_parts(
-        parts,
-        MeteredBody::new(body, caps.request_body_bytes),
-    ))
+    Ok(Request::from_parts(parts, MeteredBody::new(body, caps.request_body_bytes)))
 }
 
 fn refuse(reason: impl Into<String>) -> EgressError {
@@ -76,28 +73,21 @@ fn check_target(target: &Target, method: &Method, uri: &Uri) -> Result<(), Egres
     }
     match Target::from_uri(uri) {
         Ok(asked) if asked == *target => Ok(()),
-        Ok(asked) => Err(refuse(format!(
-            "it is for {asked}, but {target} was checked"
-        ))),
+        Ok(asked) => Err(refuse(format!("it is for {asked}, but {target} was checked"))),
         Err(error) => Err(refuse(error.to_string())),
     }
 }
 
 fn check_headers(target: &Target, headers: &HeaderMap) -> Result<(), EgressError> {
     if let Some(name) = headers.keys().find(|name| is_hop_by_hop(name)) {
-        return Err(refuse(format!(
-            "the field `{name}` is between two hops, not for a guest"
-        )));
+        return Err(refuse(format!("the field `{name}` is between two hops, not for a guest")));
     }
     if headers.get_all(TE).iter().any(|value| value != "trailers") {
         return Err(refuse("the field `te` may only say trailers"));
     }
     for value in headers.get_all(HOST) {
         if !means(target.scheme, value, target) {
-            return Err(refuse(format!(
-                "the field `host` is not {}",
-                target.authority()
-            )));
+            return Err(refuse(format!("the field `host` is not {}", target.authority())));
         }
     }
     Ok(())
@@ -129,11 +119,7 @@ fn check_length<B: Body>(headers: &HeaderMap, body: &B, cap: u64) -> Result<(), 
         )));
     }
     let least = declared.unwrap_or(body.size_hint().lower());
-    if least > cap {
-        Err(EgressError::RequestTooLarge { cap })
-    } else {
-        Ok(())
-    }
+    if least > cap { Err(EgressError::RequestTooLarge { cap }) } else { Ok(()) }
 }
 
 /// Digits alone (RFC 9110, 8.6): `u64::from_str` would take a plus sign.
@@ -146,30 +132,19 @@ fn parse_length(value: &HeaderValue) -> Option<u64> {
 /// `/path?query`; a query without a path gets its slash, which hyper would not add.
 fn origin_form(uri: &Uri) -> Result<Uri, EgressError> {
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    let path = if path.starts_with('/') {
-        path.to_owned()
-    } else {
-        format!("/{path}")
-    };
-    Uri::builder()
-        .path_and_query(path)
-        .build()
-        .map_err(|error| refuse(error.to_string()))
+    let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+    Uri::builder().path_and_query(path).build().map_err(|error| refuse(error.to_string()))
 }
 
 fn check_size(uri: &Uri, headers: &HeaderMap, cap: usize) -> Result<(), EgressError> {
     let path = uri.path_and_query().map_or(0, |path| path.as_str().len());
     // Four bytes a field: the colon, the space and the end of the line.
-    let fields: usize = headers
-        .iter()
-        .map(|(name, value)| name.as_str().len() + value.len() + 4)
-        .sum();
+    let fields: usize =
+        headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     if path.saturating_add(fields) <= cap {
         return Ok(());
     }
-    Err(refuse(format!(
-        "its address and fields are larger than {cap} bytes"
-    )))
+    Err(refuse(format!("its address and fields are larger than {cap} bytes")))
 }
 
 #[cfg(test)]
@@ -187,9 +162,7 @@ mod tests {
         let target =
             Target::from_uri(&"https://example.org".parse().expect("URI")).expect("target");
         let resolver = Rebinding::new(&[&["8.8.8.8"]]);
-        let destination = check(target, Reach::PUBLIC, &resolver, SOON)
-            .await
-            .expect("public");
+        let destination = check(target, Reach::PUBLIC, &resolver, SOON).await.expect("public");
         let mut request = Request::new(Full::new(Bytes::from_static(b"12345")));
         *request.uri_mut() = uri.parse().expect("URI");
         change(&mut request);
@@ -198,9 +171,7 @@ mod tests {
 
     fn field(name: &'static str, value: &'static str) -> impl FnOnce(&mut Request<Full<Bytes>>) {
         move |request| {
-            request
-                .headers_mut()
-                .append(name, HeaderValue::from_static(value));
+            request.headers_mut().append(name, HeaderValue::from_static(value));
         }
     }
 
@@ -210,16 +181,11 @@ mod tests {
         let plain = prepared(uri, |_| ()).await.expect("sent");
         assert_eq!(plain.headers()[HOST], "example.org");
         assert_eq!(plain.uri(), "/a?b");
-        let same = prepared(uri, field("host", "EXAMPLE.org.:443"))
-            .await
-            .expect("sent");
+        let same = prepared(uri, field("host", "EXAMPLE.org.:443")).await.expect("sent");
         assert_eq!(same.headers().get_all(HOST).iter().count(), 1);
         assert_eq!(same.headers()[HOST], "example.org");
         for other in ["evil.net", "example.org:80", "user@example.org", "", "a b"] {
-            assert!(
-                prepared(uri, field("host", other)).await.is_err(),
-                "{other}"
-            );
+            assert!(prepared(uri, field("host", other)).await.is_err(), "{other}");
         }
     }
 
@@ -234,20 +200,8 @@ mod tests {
             assert!(prepared(other, |_| ()).await.is_err(), "{other}");
         }
         assert_eq!(prepared("/x", |_| ()).await.expect("sent").uri(), "/x");
-        assert_eq!(
-            prepared("https://example.org", |_| ())
-                .await
-                .expect("sent")
-                .uri(),
-            "/"
-        );
-        assert_eq!(
-            prepared("https://example.org?q", |_| ())
-                .await
-                .expect("sent")
-                .uri(),
-            "/?q"
-        );
+        assert_eq!(prepared("https://example.org", |_| ()).await.expect("sent").uri(), "/");
+        assert_eq!(prepared("https://example.org?q", |_| ()).await.expect("sent").uri(), "/?q");
     }
 
     #[tokio::test]
@@ -264,22 +218,11 @@ mod tests {
             "te",
         ] {
             assert!(prepared("/", field(name, "x")).await.is_err(), "{name}");
-            assert!(
-                name == "te" || is_forbidden(&HeaderName::from_static(name)),
-                "{name}"
-            );
+            assert!(name == "te" || is_forbidden(&HeaderName::from_static(name)), "{name}");
         }
         assert!(prepared("/", field("te", "trailers")).await.is_ok());
-        assert!(
-            prepared("/", field("authorization", "Bearer x"))
-                .await
-                .is_ok()
-        );
-        assert!(
-            prepared("/", |r| *r.method_mut() = Method::CONNECT)
-                .await
-                .is_err()
-        );
+        assert!(prepared("/", field("authorization", "Bearer x")).await.is_ok());
+        assert!(prepared("/", |r| *r.method_mut() = Method::CONNECT).await.is_err());
         assert!(is_forbidden(&HOST));
     }
 
@@ -287,10 +230,7 @@ mod tests {
     async fn a_length_must_be_the_bodys() {
         assert!(prepared("/", field("content-length", "5")).await.is_ok());
         for wrong in ["4", "6", "+5", "0x5", "5, 5", "", "18446744073709551616"] {
-            assert!(
-                prepared("/", field("content-length", wrong)).await.is_err(),
-                "{wrong}"
-            );
+            assert!(prepared("/", field("content-length", wrong)).await.is_err(), "{wrong}");
         }
         let twice = prepared("/", |request| {
             field("content-length", "5")(request);

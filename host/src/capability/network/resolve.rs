@@ -85,9 +85,7 @@ pub struct SystemResolver {
 impl SystemResolver {
     /// A resolver that runs at most this many lookups at once.
     pub fn new(lookups_max: usize) -> Self {
-        Self {
-            slots: Arc::new(Semaphore::new(lookups_max)),
-        }
+        Self { slots: Arc::new(Semaphore::new(lookups_max)) }
     }
 }
 
@@ -143,10 +141,7 @@ pub async fn check(
 ) -> Result<Destination, Refusal> {
     let found = addresses_of(&target.host, resolver, within).await?;
     permitted(&target.host, &found, reach, || advice(&target))?;
-    let addresses = found
-        .into_iter()
-        .map(|ip| SocketAddr::new(ip, target.port))
-        .collect();
+    let addresses = found.into_iter().map(|ip| SocketAddr::new(ip, target.port)).collect();
     Ok(Destination { target, addresses })
 }
 
@@ -164,15 +159,9 @@ pub(super) async fn addresses_of(
     }
     let name = host.name().unwrap_or_default();
     let answer = match tokio::time::timeout(within, resolver.lookup(name)).await {
-        Ok(answer) => answer.map_err(|source| Refusal::Lookup {
-            host: host.clone(),
-            source,
-        })?,
+        Ok(answer) => answer.map_err(|source| Refusal::Lookup { host: host.clone(), source })?,
         Err(_) => {
-            return Err(Refusal::Timeout {
-                host: host.clone(),
-                after: within,
-            });
+            return Err(Refusal::Timeout { host: host.clone(), after: within });
         }
     };
     let mut found: Vec<IpAddr> = Vec::new();
@@ -181,11 +170,7 @@ pub(super) async fn addresses_of(
             found.push(address);
         }
     }
-    if found.is_empty() {
-        Err(Refusal::NoAddress(host.clone()))
-    } else {
-        Ok(found)
-    }
+    if found.is_empty() { Err(Refusal::NoAddress(host.clone())) } else { Ok(found) }
 }
 
 /// Refuses the host if one of its addresses is not open to the grant.
@@ -195,12 +180,8 @@ pub(super) fn permitted(
     reach: Reach,
     advice: impl Fn() -> (String, String),
 ) -> Result<(), Refusal> {
-    let classes = addresses
-        .iter()
-        .map(|address| (*address, classify(*address)));
-    let Some((address, class)) = classes
-        .into_iter()
-        .find(|(_, class)| !reach.permits(*class))
+    let classes = addresses.iter().map(|address| (*address, classify(*address)));
+    let Some((address, class)) = classes.into_iter().find(|(_, class)| !reach.permits(*class))
     else {
         return Ok(());
     };
@@ -216,12 +197,7 @@ pub(super) fn permitted(
             format!("only a grant of the address itself, like `{by_address}`, would open it")
         }
     };
-    Err(Refusal::Address {
-        host: host.clone(),
-        address,
-        class,
-        advice,
-    })
+    Err(Refusal::Address { host: host.clone(), address, class, advice })
 }
 
 /// The grants that could open a target's name, and an address in its place.
@@ -230,10 +206,7 @@ fn advice(target: &Target) -> (String, String) {
         Some(_) => target.host.to_string(),
         None => "ADDRESS".to_owned(),
     };
-    (
-        format!("private:{target}"),
-        format!("{}://{host}:{}", target.scheme, target.port),
-    )
+    (format!("private:{target}"), format!("{}://{host}:{}", target.scheme, target.port))
 }
 
 #[cfg(test)]
@@ -253,14 +226,8 @@ pub(super) mod tests {
     impl Rebinding {
         pub(in super::super) fn new(answers: &[&[&str]]) -> Self {
             let parse = |text: &&str| text.parse().expect("an address");
-            let answers = answers
-                .iter()
-                .map(|answer| answer.iter().map(parse).collect())
-                .collect();
-            Self {
-                answers,
-                asked: AtomicUsize::new(0),
-            }
+            let answers = answers.iter().map(|answer| answer.iter().map(parse).collect()).collect();
+            Self { answers, asked: AtomicUsize::new(0) }
         }
     }
 
@@ -293,15 +260,8 @@ pub(super) mod tests {
 
     #[tokio::test]
     async fn a_public_name_becomes_its_addresses() {
-        let found = checked(
-            "https://a.example",
-            Reach::PUBLIC,
-            &["8.8.8.8", "2a00::1", "8.8.8.8"],
-        );
-        assert_eq!(
-            found.await,
-            Ok(vec!["8.8.8.8:443".to_owned(), "[2a00::1]:443".to_owned()])
-        );
+        let found = checked("https://a.example", Reach::PUBLIC, &["8.8.8.8", "2a00::1", "8.8.8.8"]);
+        assert_eq!(found.await, Ok(vec!["8.8.8.8:443".to_owned(), "[2a00::1]:443".to_owned()]));
     }
 
     #[tokio::test]
@@ -326,37 +286,14 @@ pub(super) mod tests {
     #[tokio::test]
     async fn private_opens_private_networks_and_no_more() {
         let uri = "http://wiki.corp";
-        for open in [
-            "10.0.0.1",
-            "192.168.0.1",
-            "100.64.0.1",
-            "fd00::1",
-            "8.8.8.8",
-        ] {
-            assert!(
-                checked(uri, Reach::PRIVATE, &[open]).await.is_ok(),
-                "{open}"
-            );
+        for open in ["10.0.0.1", "192.168.0.1", "100.64.0.1", "fd00::1", "8.8.8.8"] {
+            assert!(checked(uri, Reach::PRIVATE, &[open]).await.is_ok(), "{open}");
         }
-        for shut in [
-            "127.0.0.1",
-            "169.254.1.1",
-            "169.254.169.254",
-            "fd00:ec2::254",
-            "fe80::1",
-        ] {
-            assert!(
-                checked(uri, Reach::PRIVATE, &[shut]).await.is_err(),
-                "{shut}"
-            );
+        for shut in ["127.0.0.1", "169.254.1.1", "169.254.169.254", "fd00:ec2::254", "fe80::1"] {
+            assert!(checked(uri, Reach::PRIVATE, &[shut]).await.is_err(), "{shut}");
         }
-        let refusal = checked(uri, Reach::PUBLIC, &["10.0.0.1"])
-            .await
-            .expect_err("refused");
-        assert!(
-            refusal.contains("only `private:http://wiki.corp` would open it"),
-            "{refusal}"
-        );
+        let refusal = checked(uri, Reach::PUBLIC, &["10.0.0.1"]).await.expect_err("refused");
+        assert!(refusal.contains("only `private:http://wiki.corp` would open it"), "{refusal}");
     }
 
     #[tokio::test]
@@ -386,13 +323,8 @@ pub(super) mod tests {
             // The resolver has no answer at all: a literal never asks.
             let silent = Rebinding::new(&[]);
             let target = target(&format!("http://{host}/"));
-            let refusal = check(target, Reach::PUBLIC, &silent, SOON)
-                .await
-                .expect_err(host);
-            assert!(
-                matches!(refusal, Refusal::Address { .. }),
-                "{host}: {refusal}"
-            );
+            let refusal = check(target, Reach::PUBLIC, &silent, SOON).await.expect_err(host);
+            assert!(matches!(refusal, Refusal::Address { .. }), "{host}: {refusal}");
         }
     }
 
@@ -401,26 +333,15 @@ pub(super) mod tests {
         let literal = checked("http://2130706433:81", Reach::NAMED_ADDRESS, &[]).await;
         assert_eq!(literal, Ok(vec!["127.0.0.1:81".to_owned()]));
         let localhost = checked("http://localhost:81", Reach::LOOPBACK, &[]).await;
-        assert_eq!(
-            localhost,
-            Ok(vec!["127.0.0.1:81".to_owned(), "[::1]:81".to_owned()])
-        );
+        assert_eq!(localhost, Ok(vec!["127.0.0.1:81".to_owned(), "[::1]:81".to_owned()]));
     }
 
     #[tokio::test]
     async fn a_resolver_that_fails_stalls_or_floods_is_bounded() {
-        let stalled = check(
-            target("http://a.example"),
-            Reach::PUBLIC,
-            &Silent,
-            Duration::from_millis(20),
-        );
+        let stalled =
+            check(target("http://a.example"), Reach::PUBLIC, &Silent, Duration::from_millis(20));
         assert!(matches!(stalled.await, Err(Refusal::Timeout { .. })));
-        assert!(
-            checked("http://a.example", Reach::PUBLIC, &[])
-                .await
-                .is_err()
-        );
+        assert!(checked("http://a.example", Reach::PUBLIC, &[]).await.is_err());
         let many: Vec<String> = (0..200).map(|n| format!("8.8.8.{n}")).collect();
         let many: Vec<&str> = many.iter().map(String::as_str).collect();
         let found = checked("http://a.example", Reach::PUBLIC, &many).await;
@@ -429,13 +350,7 @@ pub(super) mod tests {
 
     #[tokio::test]
     async fn the_system_resolver_answers() {
-        let found = SystemResolver::default()
-            .lookup("localhost")
-            .await
-            .expect("localhost");
-        assert!(
-            found.iter().all(|address| address.is_loopback()),
-            "{found:?}"
-        );
+        let found = SystemResolver::default().lookup("localhost").await.expect("localhost");
+        assert!(found.iter().all(|address| address.is_loopback()), "{found:?}");
     }
 }

@@ -72,8 +72,7 @@ impl SocketGrants {
     /// Whether one grant opens this address, by itself or by a name it was the answer for.
     fn opens(&self, peer: SocketAddr, transport: Transport, names: &[&Host]) -> bool {
         let class = classify(peer.ip());
-        self.meaning(peer, transport, names)
-            .any(|pattern| pattern.reach().permits(class))
+        self.meaning(peer, transport, names).any(|pattern| pattern.reach().permits(class))
     }
 
     /// The grants that mean this address, whatever they open.
@@ -106,11 +105,7 @@ pub struct SocketTable {
 impl SocketTable {
     /// A table for one call. All holders must allow a thing; without any holder, nothing is open.
     pub fn new(asked: Option<SocketGrants>, holders: Vec<SocketGrants>) -> Self {
-        Self {
-            asked,
-            holders,
-            records: Mutex::default(),
-        }
+        Self { asked, holders, records: Mutex::default() }
     }
 
     /// Looks a granted name up once, checks every address and remembers them for [`Self::may`].
@@ -127,12 +122,7 @@ impl SocketTable {
         }
         let reach = self.reach_of_name(name)?;
         let found = addresses_of(name, resolver, within).await?;
-        let advice = || {
-            (
-                format!("tcp:private:{name}:PORT"),
-                "tcp:ADDRESS:PORT".to_owned(),
-            )
-        };
+        let advice = || (format!("tcp:private:{name}:PORT"), "tcp:ADDRESS:PORT".to_owned());
         permitted(name, &found, reach, advice)?;
         self.record(name, &found)?;
         Ok(found)
@@ -175,15 +165,9 @@ impl SocketTable {
     }
 
     fn reach_of_name(&self, name: &Host) -> Result<Reach, Refusal> {
-        let asked = self
-            .asked
-            .as_ref()
-            .is_none_or(|asked| asked.reach_of_name(name).is_some());
-        let reaches: Option<Vec<Reach>> = self
-            .holders
-            .iter()
-            .map(|holder| holder.reach_of_name(name))
-            .collect();
+        let asked = self.asked.as_ref().is_none_or(|asked| asked.reach_of_name(name).is_some());
+        let reaches: Option<Vec<Reach>> =
+            self.holders.iter().map(|holder| holder.reach_of_name(name)).collect();
         let reach = reaches.and_then(|all| all.into_iter().reduce(Reach::intersection));
         reach.filter(|_| asked).ok_or_else(|| Refusal::NotGranted {
             what: format!("looking up {name}"),
@@ -194,10 +178,7 @@ impl SocketTable {
     fn record(&self, name: &Host, found: &[IpAddr]) -> Result<(), Refusal> {
         let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
         for address in found {
-            if records
-                .iter()
-                .any(|(known, by)| known == address && by == name)
-            {
+            if records.iter().any(|(known, by)| known == address && by == name) {
                 continue;
             }
             if records.len() == RECORDS_MAX {
@@ -217,10 +198,7 @@ mod tests {
 
     fn grants(tcp: &[&str], udp: &[&str]) -> SocketGrants {
         let parse = |text: &&str| text.parse().expect("a pattern");
-        SocketGrants {
-            tcp: tcp.iter().map(parse).collect(),
-            udp: udp.iter().map(parse).collect(),
-        }
+        SocketGrants { tcp: tcp.iter().map(parse).collect(), udp: udp.iter().map(parse).collect() }
     }
 
     fn table(tcp: &[&str], udp: &[&str]) -> SocketTable {
@@ -228,15 +206,11 @@ mod tests {
     }
 
     fn tcp(table: &SocketTable, peer: &str) -> bool {
-        table
-            .may_connect(peer.parse().expect("an address"), Transport::Tcp)
-            .is_ok()
+        table.may_connect(peer.parse().expect("an address"), Transport::Tcp).is_ok()
     }
 
     fn udp(table: &SocketTable, peer: &str) -> bool {
-        table
-            .may_connect(peer.parse().expect("an address"), Transport::Udp)
-            .is_ok()
+        table.may_connect(peer.parse().expect("an address"), Transport::Udp).is_ok()
     }
 
     fn host(text: &str) -> Host {
@@ -259,13 +233,9 @@ mod tests {
     fn a_star_opens_public_addresses_alone() {
         let table = table(&["*:443"], &[]);
         assert!(tcp(&table, "8.8.8.8:443"));
-        for shut in [
-            "127.0.0.1:443",
-            "10.0.0.1:443",
-            "169.254.169.254:443",
-            "[::1]:443",
-            "0.0.0.0:443",
-        ] {
+        for shut in
+            ["127.0.0.1:443", "10.0.0.1:443", "169.254.169.254:443", "[::1]:443", "0.0.0.0:443"]
+        {
             assert!(!tcp(&table, shut), "{shut}");
         }
         assert!(!tcp(&table, "8.8.8.8:80"));
@@ -302,9 +272,7 @@ mod tests {
     async fn a_name_without_a_grant_is_not_even_asked_for() {
         let table = table(&["db.example.org:5432"], &[]);
         let resolver = Rebinding::new(&[&["8.8.8.8"]]);
-        let asked = table
-            .lookup(&host("secret.evil.example"), &resolver, SOON)
-            .await;
+        let asked = table.lookup(&host("secret.evil.example"), &resolver, SOON).await;
         assert!(matches!(asked, Err(Refusal::NotGranted { .. })));
         assert_eq!(resolver.asked.load(Ordering::SeqCst), 0);
     }
@@ -313,17 +281,11 @@ mod tests {
     async fn a_private_name_opens_its_private_address() {
         let table = table(&["private:db.corp:5432", "localhost:6379"], &[]);
         let resolver = Rebinding::new(&[&["10.0.0.7"]]);
-        table
-            .lookup(&host("db.corp"), &resolver, SOON)
-            .await
-            .expect("granted");
+        table.lookup(&host("db.corp"), &resolver, SOON).await.expect("granted");
         assert!(tcp(&table, "10.0.0.7:5432"));
         assert!(!tcp(&table, "10.0.0.8:5432"));
         assert!(!tcp(&table, "127.0.0.1:6379"));
-        table
-            .lookup(&host("localhost"), &resolver, SOON)
-            .await
-            .expect("granted");
+        table.lookup(&host("localhost"), &resolver, SOON).await.expect("granted");
         assert!(tcp(&table, "127.0.0.1:6379"));
         assert!(!tcp(&table, "127.0.0.1:5432"));
     }
@@ -334,15 +296,10 @@ mod tests {
         let mut refused = None;
         for n in 0..=RECORDS_MAX {
             let resolver = Rebinding::new(&[&["8.8.8.8"]]);
-            let asked = table
-                .lookup(&host(&format!("n{n}.example")), &resolver, SOON)
-                .await;
+            let asked = table.lookup(&host(&format!("n{n}.example")), &resolver, SOON).await;
             refused = asked.err();
         }
-        assert!(
-            matches!(refused, Some(Refusal::TooMany { .. })),
-            "{refused:?}"
-        );
+        assert!(matches!(refused, Some(Refusal::TooMany { .. })), "{refused:?}");
     }
 
     #[test]

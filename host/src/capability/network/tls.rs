@@ -25,10 +25,7 @@ pub struct Tls {
 impl Tls {
     /// Trusts these roots besides the system's.
     pub fn with_roots(own_roots: Vec<CertificateDer<'static>>) -> Self {
-        Self {
-            own_roots,
-            config: OnceCell::new(),
-        }
+        Self { own_roots, config: OnceCell::new() }
     }
 
     /// Shakes hands over a connected stream; the certificate must prove the original host.
@@ -44,19 +41,14 @@ impl Tls {
         };
         let config = self.config.get_or_try_init(|| self.load()).await?;
         let connector = TlsConnector::from(Arc::clone(config));
-        connector
-            .connect(name, stream)
-            .await
-            .map_err(EgressError::Tls)
+        connector.connect(name, stream).await.map_err(EgressError::Tls)
     }
 
     async fn load(&self) -> Result<Arc<ClientConfig>, EgressError> {
         let own_roots = self.own_roots.clone();
         // Reads and parses some 300 kB of files.
         let loaded = tokio::task::spawn_blocking(move || config_with(own_roots)).await;
-        loaded
-            .map_err(|error| EgressError::Roots(error.to_string()))?
-            .map(Arc::new)
+        loaded.map_err(|error| EgressError::Roots(error.to_string()))?.map(Arc::new)
     }
 }
 
@@ -72,9 +64,7 @@ fn config_with(own_roots: Vec<CertificateDer<'static>>) -> Result<ClientConfig, 
         roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     }
     for root in own_roots {
-        roots
-            .add(root)
-            .map_err(|error| EgressError::Roots(error.to_string()))?;
+        roots.add(root).map_err(|error| EgressError::Roots(error.to_string()))?;
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ClientConfig::builder_with_provider(provider)
@@ -87,7 +77,5 @@ fn config_with(own_roots: Vec<CertificateDer<'static>>) -> Result<ClientConfig, 
 }
 
 fn names_own_store() -> bool {
-    ["SSL_CERT_FILE", "SSL_CERT_DIR"]
-        .iter()
-        .any(|name| std::env::var_os(name).is_some())
+    ["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().any(|name| std::env::var_os(name).is_some())
 }

@@ -108,8 +108,7 @@ impl Request for UnreachableRequest {
 
 /// The raw-socket table of one call of a program with this authority.
 pub fn socket_table(authority: &Authority) -> SocketTable {
-    let granted =
-        SocketGrants { tcp: authority.tcp().to_vec(), udp: authority.udp().to_vec() };
+    let granted = SocketGrants { tcp: authority.tcp().to_vec(), udp: authority.udp().to_vec() };
     // The manifest is asked by the requests below, in the words of every other capability.
     SocketTable::new(None, vec![granted])
 }

@@ -46,12 +46,7 @@ pub struct CallContext {
 
 impl CallContext {
     /// Of call `id`, which may take `wall`.
-    pub fn new(
-        id: CallId,
-        wall: Duration,
-        meter: Arc<Meter>,
-        progress: &Option<Progress>,
-    ) -> Self {
+    pub fn new(id: CallId, wall: Duration, meter: Arc<Meter>, progress: &Option<Progress>) -> Self {
         Self { id, wall, meter, progress: progress.clone(), reports: 0 }
     }
 }

@@ -102,9 +102,8 @@ async fn exchange(
     let wish = HttpRequest { method: request.method().clone(), target };
     let exchanged = gate.perform(wish, |permit| async {
         let (target, reach) = permit.spend();
-        let destination = resolve::check(target, reach, resolver, LOOKUP)
-            .await
-            .map_err(Failed::Unreachable)?;
+        let destination =
+            resolve::check(target, reach, resolver, LOOKUP).await.map_err(Failed::Unreachable)?;
         egress.send(destination, request, times).await.map_err(Failed::Exchange)
     });
     match exchanged.await {

@@ -13,7 +13,6 @@ use crate::sandbox::state::State;
 use crate::storage::{self, Storage, StorageError};
 
 mod bindings {
-    #![expect(missing_docs, reason = "generated; the interface is WASI's")]
     // The interface is that of github.com/WebAssembly/wasi-keyvalue at 0.2.0-draft, reduced to its
     // signatures.
     wasmtime::component::bindgen!({
@@ -175,12 +174,10 @@ impl store::HostBucket for State {
         let pages = &self.table.get(&bucket)?.pages;
         let after = match cursor {
             None => None,
-            Some(cursor) => {
-                match usize::try_from(cursor).ok().and_then(|page| pages.get(page)) {
-                    Some(after) => Some(after.clone()),
-                    None => return Ok(Err(Error::Other(format!("no cursor {cursor}")))),
-                }
-            }
+            Some(cursor) => match usize::try_from(cursor).ok().and_then(|page| pages.get(page)) {
+                Some(after) => Some(after.clone()),
+                None => return Ok(Err(Error::Other(format!("no cursor {cursor}")))),
+            },
         };
         let storage = Arc::clone(&self.buckets.storage);
         let page = match storage.kv_keys(bucket!(self, bucket), after.as_deref()).await {

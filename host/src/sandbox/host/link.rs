@@ -27,7 +27,9 @@ pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     // Files and the look-up of names are this host's own, in the place of wasmtime-wasi's.
     l.allow_shadowing(true);
     filesystem::types::add_to_linker::<_, GatedFilesystem>(l, |state| FilesystemView::of(state))?;
-    filesystem::preopens::add_to_linker::<_, GatedFilesystem>(l, |state| FilesystemView::of(state))?;
+    filesystem::preopens::add_to_linker::<_, GatedFilesystem>(l, |state| {
+        FilesystemView::of(state)
+    })?;
     sockets::replace_lookup(l)?;
     l.allow_shadowing(false);
     Ok(linker)

@@ -72,10 +72,9 @@ impl From<Refusal> for Error {
         match refusal {
             Refusal::NotGranted { .. } => Self::HttpRequestDenied,
             Refusal::Address { .. } => Self::DestinationIpProhibited,
-            Refusal::Lookup { .. } => Self::DnsError {
-                rcode: Some("name not resolved".to_owned()),
-                info_code: None,
-            },
+            Refusal::Lookup { .. } => {
+                Self::DnsError { rcode: Some("name not resolved".to_owned()), info_code: None }
+            }
             Refusal::NoAddress(_) => Self::DestinationNotFound,
             Refusal::Timeout { .. } => Self::DnsTimeout,
             Refusal::TooMany { .. } => Self::ConnectionLimitReached,
@@ -87,18 +86,9 @@ impl From<EgressError> for Error {
     fn from(error: EgressError) -> Self {
         match error {
             EgressError::Connect { source, .. } => connect_error(source.kind()),
-            EgressError::Timeout {
-                stage: Stage::Connect,
-                ..
-            } => Self::ConnectionTimeout,
-            EgressError::Timeout {
-                stage: Stage::FirstByte,
-                ..
-            } => Self::HttpResponseTimeout,
-            EgressError::Timeout {
-                stage: Stage::BetweenBytes,
-                ..
-            } => Self::ConnectionReadTimeout,
+            EgressError::Timeout { stage: Stage::Connect, .. } => Self::ConnectionTimeout,
+            EgressError::Timeout { stage: Stage::FirstByte, .. } => Self::HttpResponseTimeout,
+            EgressError::Timeout { stage: Stage::BetweenBytes, .. } => Self::ConnectionReadTimeout,
             EgressError::Tls(source) => tls_error(&source),
             EgressError::Roots(_) => Self::ConfigurationError,
             EgressError::Request(_) => Self::HttpRequestDenied,
@@ -125,9 +115,7 @@ fn connect_error(kind: ErrorKind) -> Error {
 }
 
 fn tls_error(error: &io::Error) -> Error {
-    let inner = error
-        .get_ref()
-        .and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match inner {
         Some(rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented) => {
             Error::TlsCertificateError
@@ -150,10 +138,7 @@ fn protocol_error(error: Option<&hyper::Error>) -> Error {
         if let Some(Error::HttpRequestBodySize(size)) = inner.downcast_ref::<Error>() {
             return Error::HttpRequestBodySize(*size);
         }
-        if inner
-            .downcast_ref::<io::Error>()
-            .is_some_and(|e| e.kind() == ErrorKind::UnexpectedEof)
-        {
+        if inner.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == ErrorKind::UnexpectedEof) {
             return Error::HttpResponseIncomplete;
         }
         source = inner.source();
@@ -212,28 +197,19 @@ mod tests {
 
     #[tokio::test]
     async fn a_hook_sends_wasi_bodies_both_ways() {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
-            .await
-            .expect("a port");
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let uri = format!("http://{}/", listener.local_addr().expect("bound"));
         tokio::spawn(async move {
             let (mut stream, _) = listener.accept().await?;
             let _ = stream.read(&mut [0; 1024]).await?;
-            stream
-                .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-                .await
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await
         });
         let body: WasiBody = Empty::<Bytes>::new().map_err(Error::from).boxed_unsync();
         let request = Request::get(uri).body(body).expect("a request");
         let mut hooks = Hooks(Egress::new(Caps::default()));
         let sending = hooks.send_request(request, None, Box::new(async { Ok(()) }));
         let (answer, _) = Box::into_pin(sending).await.expect("a response");
-        let bytes = answer
-            .into_body()
-            .collect()
-            .await
-            .expect("a body")
-            .to_bytes();
+        let bytes = answer.into_body().collect().await.expect("a body").to_bytes();
         assert_eq!(bytes, "ok");
     }
 
@@ -246,23 +222,14 @@ mod tests {
             between_bytes_timeout: None,
         };
         let times = times(Some(asked), most);
-        assert_eq!(
-            times,
-            Times {
-                connect: Duration::from_millis(1),
-                ..most
-            }
-        );
+        assert_eq!(times, Times { connect: Duration::from_millis(1), ..most });
         assert_eq!(super::times(None, most), most);
     }
 
     #[test]
     fn an_unroutable_address_and_a_bad_certificate_have_their_own_words() {
         let address = ([127, 0, 0, 1], 1).into();
-        let connect = |kind: ErrorKind| EgressError::Connect {
-            address,
-            source: kind.into(),
-        };
+        let connect = |kind: ErrorKind| EgressError::Connect { address, source: kind.into() };
         let refused = Error::from(connect(ErrorKind::ConnectionRefused));
         assert!(matches!(refused, Error::ConnectionRefused));
         let unreachable = Error::from(connect(ErrorKind::HostUnreachable));
@@ -274,17 +241,8 @@ mod tests {
 
     #[test]
     fn serving_is_told_from_talking() {
-        assert_eq!(
-            intent(SocketAddrUse::TcpListen),
-            Intent::Serve(Transport::Tcp)
-        );
-        assert_eq!(
-            intent(SocketAddrUse::TcpAccept),
-            Intent::Serve(Transport::Tcp)
-        );
-        assert_eq!(
-            intent(SocketAddrUse::UdpReceive),
-            Intent::Talk(Transport::Udp)
-        );
+        assert_eq!(intent(SocketAddrUse::TcpListen), Intent::Serve(Transport::Tcp));
+        assert_eq!(intent(SocketAddrUse::TcpAccept), Intent::Serve(Transport::Tcp));
+        assert_eq!(intent(SocketAddrUse::UdpReceive), Intent::Talk(Transport::Udp));
     }
 }

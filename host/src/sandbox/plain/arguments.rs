@@ -1,5 +1,5 @@
-//! Arguments from a command line, `--arg key=value`, typed by a JSON Schema. It knows nothing of WIT
-//! types, as the tools of plugins are called with it too. It types; whether the arguments fit the
+//! Arguments from a command line, `--arg key=value`, typed by a JSON Schema. It knows nothing of
+//! WIT, as the tools of plugins are called with it too. It types; whether the arguments fit the
 //! schema is for validation to say.
 
 use super::names::{nearest, proposal};
@@ -28,11 +28,7 @@ const ARRAY: u8 = 1 << 5;
 /// Where both might (`string` or `null`, or a schema that does not say), it is JSON if it reads as
 /// JSON of a fitting type, and else the string.
 pub fn argument_from_text(schema: &Value, text: &str) -> Result<Value, String> {
-    Schema {
-        root: schema,
-        at: schema,
-    }
-    .parse(text)
+    Schema { root: schema, at: schema }.parse(text)
 }
 
 /// The arguments object that `key=value` pairs mean, each typed by the property of its name in
@@ -49,16 +45,11 @@ pub fn arguments_from_pairs<'p>(
             None => texts.push((key, vec![text])),
         }
     }
-    let root = Schema {
-        root: schema,
-        at: schema,
-    };
+    let root = Schema { root: schema, at: schema };
     let mut arguments = Map::new();
     for (key, texts) in texts {
         let property = root.property(key)?;
-        let value = property
-            .parse_all(&texts)
-            .map_err(|problem| format!("`{key}`: {problem}"))?;
+        let value = property.parse_all(&texts).map_err(|problem| format!("`{key}`: {problem}"))?;
         arguments.insert(key.to_owned(), value);
     }
     Ok(arguments)
@@ -102,10 +93,7 @@ impl<'s> Schema<'s> {
         }
         match schema.at.get("additionalProperties") {
             Some(Value::Bool(false)) => {
-                let known = properties
-                    .into_iter()
-                    .flat_map(Map::keys)
-                    .map(String::as_str);
+                let known = properties.into_iter().flat_map(Map::keys).map(String::as_str);
                 let hint = match nearest(key, known.clone()) {
                     Some(near) => proposal(&Some(near.to_owned())),
                     None if known.clone().next().is_none() => "; it takes none".to_owned(),
@@ -121,10 +109,7 @@ impl<'s> Schema<'s> {
     /// The schema of an element of an array.
     fn item(self, index: usize) -> Self {
         let schema = self.array_form(0).unwrap_or(self);
-        let prefix = schema
-            .at
-            .get("prefixItems")
-            .and_then(|items| items.get(index));
+        let prefix = schema.at.get("prefixItems").and_then(|items| items.get(index));
         match prefix.or_else(|| schema.at.get("items")) {
             Some(at) => self.with(at),
             None => self.with(&ANYTHING),
@@ -140,19 +125,12 @@ impl<'s> Schema<'s> {
         if depth >= SCHEMA_DEPTH_MAX {
             return None;
         }
-        schema
-            .alternatives()
-            .find_map(|alternative| alternative.array_form(depth + 1))
+        schema.alternatives().find_map(|alternative| alternative.array_form(depth + 1))
     }
 
     fn alternatives(self) -> impl Iterator<Item = Self> {
-        let lists = ["anyOf", "oneOf"]
-            .into_iter()
-            .filter_map(move |key| self.at.get(key));
-        lists
-            .filter_map(Value::as_array)
-            .flatten()
-            .map(move |at| self.with(at))
+        let lists = ["anyOf", "oneOf"].into_iter().filter_map(move |key| self.at.get(key));
+        lists.filter_map(Value::as_array).flatten().map(move |at| self.with(at))
     }
 
     /// The kinds of values that may fit, as bits.
@@ -163,11 +141,9 @@ impl<'s> Schema<'s> {
         }
         let mut kinds = match schema.at.get("type") {
             Some(Value::String(name)) => kind_named(name),
-            Some(Value::Array(names)) => names
-                .iter()
-                .filter_map(Value::as_str)
-                .map(kind_named)
-                .fold(0, |a, b| a | b),
+            Some(Value::Array(names)) => {
+                names.iter().filter_map(Value::as_str).map(kind_named).fold(0, |a, b| a | b)
+            }
             _ => ANY,
         };
         if let Some(values) = schema.at.get("enum").and_then(Value::as_array) {
@@ -180,12 +156,7 @@ impl<'s> Schema<'s> {
         if let Some(any) = alternatives.reduce(|a, b| a | b) {
             kinds &= any;
         }
-        let all = schema
-            .at
-            .get("allOf")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten();
+        let all = schema.at.get("allOf").and_then(Value::as_array).into_iter().flatten();
         all.fold(kinds, |kinds, at| kinds & self.with(at).kinds(depth + 1))
     }
 
@@ -217,11 +188,7 @@ impl<'s> Schema<'s> {
         let takes_arrays = self.kinds(0) & ARRAY != 0;
         if let [only] = texts {
             let whole = self.parse(only);
-            let as_element = || {
-                self.item(0)
-                    .parse(only)
-                    .map(|value| Value::Array(vec![value]))
-            };
+            let as_element = || self.item(0).parse(only).map(|value| Value::Array(vec![value]));
             // Text that starts like an array was meant as one: its error is the one to show.
             return match whole {
                 Err(_) if takes_arrays && !only.trim_start().starts_with('[') => as_element(),
@@ -231,19 +198,13 @@ impl<'s> Schema<'s> {
         if !takes_arrays {
             return Err(format!("given {} times, but it is not a list", texts.len()));
         }
-        let items = texts
-            .iter()
-            .enumerate()
-            .map(|(index, text)| self.item(index).parse(text));
+        let items = texts.iter().enumerate().map(|(index, text)| self.item(index).parse(text));
         items.collect::<Result<_, _>>().map(Value::Array)
     }
 }
 
 fn kind_named(name: &str) -> u8 {
-    KINDS
-        .iter()
-        .find(|(known, _)| *known == name)
-        .map_or(ANY, |(_, bits)| *bits)
+    KINDS.iter().find(|(known, _)| *known == name).map_or(ANY, |(_, bits)| *bits)
 }
 
 fn kind_of(value: &Value) -> u8 {
@@ -289,19 +250,13 @@ mod tests {
         assert_eq!(parse(json!({"type": "integer"}), "5"), Ok(json!(5)));
         assert_eq!(parse(json!({"type": "number"}), "5.5"), Ok(json!(5.5)));
         assert_eq!(parse(json!({"type": "boolean"}), "true"), Ok(json!(true)));
-        assert_eq!(
-            parse(json!({"type": "object"}), r#"{"a":1}"#),
-            Ok(json!({"a": 1}))
-        );
+        assert_eq!(parse(json!({"type": "object"}), r#"{"a":1}"#), Ok(json!({"a": 1})));
     }
 
     #[test]
     fn an_error_says_what_was_expected() {
         let error = parse(json!({"type": "integer"}), "abc").expect_err("not a number");
-        assert!(
-            error.starts_with("expected integer, got `abc`, which is not JSON"),
-            "{error}"
-        );
+        assert!(error.starts_with("expected integer, got `abc`, which is not JSON"), "{error}");
         let error = parse(json!({"type": ["number", "null"]}), "\"5\"").expect_err("a string");
         assert_eq!(error, "expected null or number, got string \"5\"");
         assert!(parse(json!({"type": "integer"}), "5.5").is_err());
@@ -326,10 +281,7 @@ mod tests {
             "$defs": {"text": {"type": "string"}, "loop": {"anyOf": [{"$ref": "#/$defs/loop"}]}},
         });
         let arguments = arguments_from_pairs(&schema, [("a", "5"), ("b", "5")]);
-        assert_eq!(
-            Value::Object(arguments.expect("typed")),
-            json!({"a": "5", "b": 5})
-        );
+        assert_eq!(Value::Object(arguments.expect("typed")), json!({"a": "5", "b": 5}));
         let own = json!({"$ref": "#"});
         assert_eq!(parse(own, "x"), Ok(json!("x")));
     }
@@ -345,19 +297,10 @@ mod tests {
         let typed = |pairs: &[(&'static str, &'static str)]| {
             arguments_from_pairs(&schema, pairs.iter().copied()).map(Value::Object)
         };
-        assert_eq!(
-            typed(&[("path", "1"), ("path", "b")]),
-            Ok(json!({"path": ["1", "b"]}))
-        );
+        assert_eq!(typed(&[("path", "1"), ("path", "b")]), Ok(json!({"path": ["1", "b"]})));
         assert_eq!(typed(&[("path", "a")]), Ok(json!({"path": ["a"]})));
-        assert_eq!(
-            typed(&[("path", "[\"a\",\"b\"]")]),
-            Ok(json!({"path": ["a", "b"]}))
-        );
-        assert_eq!(
-            typed(&[("pair", "1"), ("pair", "2")]),
-            Ok(json!({"pair": ["1", 2]}))
-        );
+        assert_eq!(typed(&[("path", "[\"a\",\"b\"]")]), Ok(json!({"path": ["a", "b"]})));
+        assert_eq!(typed(&[("pair", "1"), ("pair", "2")]), Ok(json!({"pair": ["1", 2]})));
         let error = typed(&[("n", "1"), ("n", "2")]).expect_err("not a list");
         assert_eq!(error, "`n`: given 2 times, but it is not a list");
         let error = typed(&[("pth", "a")]).expect_err("unknown");

@@ -7,11 +7,15 @@ use super::path::Path;
 use super::plan::{HOLE, Plan, Step};
 use super::shape::{Resource, Shape};
 use super::signature::type_name;
+use super::table::Table;
 use super::{LimitName, Limits, PlainError};
 use serde_json::{Map, Value};
 use wasmtime::component::Val;
 
 mod scalars;
+
+/// Bytes of a field's name that count as one value.
+const NAME_BYTES_A_VALUE: usize = 64;
 
 pub(super) use scalars::{cut_text, found};
 
@@ -26,10 +30,7 @@ pub(super) fn plan<'a>(
     let root = Path::root();
     let step = decoder.step(export, &root, arguments, &root)?;
     decoder.steps.push(step);
-    Ok(Plan {
-        steps: decoder.steps,
-        limits: *limits,
-    })
+    Ok(Plan { steps: decoder.steps, limits: *limits })
 }
 
 /// The state of one decoding.
@@ -48,14 +49,7 @@ pub(super) struct Decoder<'a, 'l> {
 
 impl<'a, 'l> Decoder<'a, 'l> {
     pub(super) fn new(exports: &'a Exports, limits: &'l Limits) -> Self {
-        Self {
-            exports,
-            limits,
-            values: 0,
-            call_depth: 0,
-            steps: vec![],
-            holes: vec![],
-        }
+        Self { exports, limits, values: 0, call_depth: 0, steps: vec![], holes: vec![] }
     }
 
     /// One call: its arguments stand at `arguments_path`, the call itself at `path`.
@@ -67,27 +61,15 @@ impl<'a, 'l> Decoder<'a, 'l> {
         arguments_path: &Path<'_>,
     ) -> Result<Step<'a>, PlainError> {
         if let Some(reason) = export.not_callable.clone() {
-            return Err(PlainError::NotCallable {
-                export: export.name.clone(),
-                reason,
-            });
+            return Err(PlainError::NotCallable { export: export.name.clone(), reason });
         }
         let outer_holes = std::mem::take(&mut self.holes);
         let none = Value::Object(Map::new());
-        let arguments = if arguments.is_null() {
-            &none
-        } else {
-            arguments
-        };
+        let arguments = if arguments.is_null() { &none } else { arguments };
         let fields = self.fields(&export.parameters, arguments, arguments_path)?;
         let holes = std::mem::replace(&mut self.holes, outer_holes);
         let arguments = fields.into_iter().map(|(_, value)| value).collect();
-        Ok(Step {
-            export,
-            path: path.to_string(),
-            arguments,
-            holes,
-        })
+        Ok(Step { export, path: path.to_string(), arguments, holes })
     }
 
     /// One value.
@@ -107,9 +89,7 @@ impl<'a, 'l> Decoder<'a, 'l> {
             }
             Shape::Char | Shape::String => scalars::text(shape, json, path),
             Shape::List(item) if item.is_byte() => self.bytes(item, json, path),
-            Shape::List(item) => self
-                .items(item, array(shape, json, path)?, path)
-                .map(Val::List),
+            Shape::List(item) => self.items(item, array(shape, json, path)?, path).map(Val::List),
             Shape::FixedList(item, length) => {
                 let items = array_of(*length, shape, json, path)?;
                 self.items(item, items, path).map(Val::FixedLengthList)
@@ -123,7 +103,7 @@ impl<'a, 'l> Decoder<'a, 'l> {
             Shape::Variant(cases) => self.variant(cases, json, path),
             Shape::Enum(names) => {
                 let name = scalars::string(shape, json, path)?;
-                known(names.iter(), name, "case", path)?;
+                known(names, name, "case", path)?;
                 Ok(Val::Enum(name.to_owned()))
             }
             Shape::Option(some) => self.option(some, json, path),
@@ -177,7 +157,7 @@ impl<'a, 'l> Decoder<'a, 'l> {
     /// The fields of a record, or the arguments of a call, in declared order.
     fn fields(
         &mut self,
-        fields: &[(String, Shape)],
+        fields: &Table<Shape>,
         json: &Value,
         path: &Path<'_>,
     ) -> Result<Vec<(String, Val)>, PlainError> {
@@ -185,15 +165,18 @@ impl<'a, 'l> Decoder<'a, 'l> {
             return Err(mismatch("an object", json, path));
         };
         for name in members.keys() {
-            known(fields.iter().map(|(known, _)| known), name, "field", path)?;
+            known(fields, name, "field", path)?;
         }
         let mut values = Vec::with_capacity(fields.len());
-        for (name, shape) in fields {
+        for (name, shape) in fields.iter() {
+            // The component chose how long the name is, and every value carries a copy.
+            self.charge(name.len() / NAME_BYTES_A_VALUE, path)?;
             let value = match members.get(name) {
                 Some(json) => self.value(shape, json, &path.field(name))?,
                 None if shape.is_option() => self.value(shape, &Value::Null, &path.field(name))?,
                 None => {
-                    let problem = format!("missing field `{name}`: {}", type_name(shape));
+                    let problem =
+                        format!("missing field `{}`: {}", cut_text(name), type_name(shape));
                     return Err(argument(path, problem));
                 }
             };
@@ -236,7 +219,7 @@ impl<'a, 'l> Decoder<'a, 'l> {
 
     fn variant(
         &mut self,
-        cases: &[(String, Option<Shape>)],
+        cases: &Table<Option<Shape>>,
         json: &Value,
         path: &Path<'_>,
     ) -> Result<Val, PlainError> {
@@ -247,23 +230,21 @@ impl<'a, 'l> Decoder<'a, 'l> {
                 (name, Some(payload))
             }
             other => {
-                return Err(mismatch(
-                    "a case: \"name\" or {\"name\": payload}",
-                    other,
-                    path,
-                ));
+                return Err(mismatch("a case: \"name\" or {\"name\": payload}", other, path));
             }
         };
-        let position = known(cases.iter().map(|(known, _)| known), name, "case", path)?;
-        let value = match (&cases[position].1, payload) {
+        let position = known(cases, name, "case", path)?;
+        let value = match (cases.at(position), payload) {
             (None, None) => None,
             (Some(shape), Some(json)) => Some(self.value(shape, json, &path.field(name))?),
             (Some(shape), None) => {
                 let expected = type_name(shape);
+                let name = cut_text(name);
                 let problem = format!("case `{name}` has a payload: {{\"{name}\": {expected}}}");
                 return Err(argument(path, problem));
             }
             (None, Some(_)) => {
+                let name = cut_text(name);
                 let problem = format!("case `{name}` has no payload: write \"{name}\"");
                 return Err(argument(path, problem));
             }
@@ -310,17 +291,13 @@ impl<'a, 'l> Decoder<'a, 'l> {
             None if json.is_null() => None,
             None => return Err(mismatch("null", json, &path)),
         };
-        Ok(Val::Result(if name == "ok" {
-            Ok(value)
-        } else {
-            Err(value)
-        }))
+        Ok(Val::Result(if name == "ok" { Ok(value) } else { Err(value) }))
     }
 
     fn flags(
         &mut self,
         shape: &Shape,
-        names: &[String],
+        names: &Table<()>,
         json: &Value,
         path: &Path<'_>,
     ) -> Result<Val, PlainError> {
@@ -328,13 +305,13 @@ impl<'a, 'l> Decoder<'a, 'l> {
         for (index, json) in array(shape, json, path)?.iter().enumerate() {
             let path = path.index(index);
             let name = scalars::string(&Shape::String, json, &path)?;
-            let position = known(names.iter(), name, "flag", &path)?;
+            let position = known(names, name, "flag", &path)?;
             if std::mem::replace(&mut set[position], true) {
-                return Err(argument(&path, format!("flag `{name}` is given twice")));
+                return Err(argument(&path, format!("flag `{}` is given twice", cut_text(name))));
             }
         }
-        let set = names.iter().zip(set).filter(|(_, set)| *set);
-        Ok(Val::Flags(set.map(|(name, _)| name.clone()).collect()))
+        let set = names.names().zip(set).filter(|(_, set)| *set);
+        Ok(Val::Flags(set.map(|(name, _)| name.to_owned()).collect()))
     }
 
     /// A handle: the call that makes it becomes a step before this one.
@@ -344,37 +321,27 @@ impl<'a, 'l> Decoder<'a, 'l> {
         json: &Value,
         path: &Path<'_>,
     ) -> Result<Val, PlainError> {
-        let expected = format!("a `{}` as {{\"$call\": \"export\", …}}", resource.name);
-        let Some(members) = json
-            .as_object()
-            .filter(|members| members.contains_key("$call"))
-        else {
+        let members = json.as_object().filter(|members| members.contains_key("$call"));
+        let Some(members) = members else {
+            let expected =
+                format!("a `{}` as {{\"$call\": \"export\", …}}", cut_text(&resource.name));
             return Err(mismatch(&expected, json, path));
         };
-        for name in members.keys() {
-            known(
-                ["$call".to_owned(), "arguments".to_owned()].iter(),
-                name,
-                "field",
-                path,
-            )?;
+        if let Some(name) = members.keys().find(|name| *name != "$call" && *name != "arguments") {
+            let problem = format!("unknown field `{}`; known: $call, arguments", cut_text(name));
+            return Err(argument(path, problem));
         }
         let at = path.field("$call");
         let name = scalars::string(&Shape::String, &members["$call"], &at)?;
         let exports = self.exports;
-        let export = exports
-            .resolve(name)
-            .map_err(|e| argument(&at, e.to_string()))?;
+        let export = exports.resolve(name).map_err(|e| argument(&at, e.to_string()))?;
         if export.makes().is_none_or(|made| made.id != resource.id) {
-            let problem = format!("`{}` does not make a `{}`", export.name, resource.name);
+            let resource = cut_text(&resource.name);
+            let problem = format!("`{}` does not make a `{resource}`", export.name);
             return Err(argument(&at, problem));
         }
         if self.call_depth >= self.limits.call_depth_max {
-            return Err(limit(
-                path,
-                LimitName::CallDepth,
-                self.limits.call_depth_max,
-            ));
+            return Err(limit(path, LimitName::CallDepth, self.limits.call_depth_max));
         }
         self.call_depth += 1;
         let none = Value::Null;
@@ -393,11 +360,7 @@ impl<'a, 'l> Decoder<'a, 'l> {
 fn array<'j>(shape: &Shape, json: &'j Value, path: &Path<'_>) -> Result<&'j [Value], PlainError> {
     match json {
         Value::Array(items) => Ok(items),
-        other => Err(mismatch(
-            &format!("an array ({})", type_name(shape)),
-            other,
-            path,
-        )),
+        other => Err(mismatch(&format!("an array ({})", type_name(shape)), other, path)),
     }
 }
 
@@ -412,37 +375,30 @@ fn array_of<'j>(
         true => Ok(items),
         false => {
             let expected = format!("an array of {length} ({})", type_name(shape));
-            Err(argument(
-                path,
-                format!("expected {expected}, got {}", items.len()),
-            ))
+            Err(argument(path, format!("expected {expected}, got {}", items.len())))
         }
     }
 }
 
 /// The position of a name among the known ones, or an error that names the nearest.
-fn known<'n>(
-    names: impl Iterator<Item = &'n String> + Clone,
+fn known<T>(
+    table: &Table<T>,
     name: &str,
     kind: &str,
     path: &Path<'_>,
 ) -> Result<usize, PlainError> {
-    names
-        .clone()
-        .position(|known| known == name)
-        .ok_or_else(|| {
-            let near = nearest(name, names.clone().map(String::as_str)).map(str::to_owned);
-            let hint = match near {
-                Some(_) => proposal(&near),
-                None => format!("; known: {}", list(names)),
-            };
-            argument(path, format!("unknown {kind} `{}`{hint}", cut_text(name)))
-        })
+    table.position(name).ok_or_else(|| {
+        let hint = match nearest(name, table.names()) {
+            Some(near) => proposal(&Some(near.to_owned())),
+            None => format!("; known: {}", list(table.names())),
+        };
+        argument(path, format!("unknown {kind} `{}`{hint}", cut_text(name)))
+    })
 }
 
 /// The first names, for a message.
-fn list<'n>(names: impl Iterator<Item = &'n String>) -> String {
-    let mut text: Vec<&str> = names.take(9).map(String::as_str).collect();
+fn list<'n>(names: impl Iterator<Item = &'n str>) -> String {
+    let mut text: Vec<&str> = names.take(9).collect();
     match text.len() {
         0 => return "none".to_owned(),
         9 => text[8] = "…",
@@ -452,10 +408,7 @@ fn list<'n>(names: impl Iterator<Item = &'n String>) -> String {
 }
 
 fn argument(path: &Path<'_>, problem: String) -> PlainError {
-    PlainError::Argument {
-        path: path.to_string(),
-        problem,
-    }
+    PlainError::Argument { path: path.to_string(), problem }
 }
 
 fn mismatch(expected: &str, json: &Value, path: &Path<'_>) -> PlainError {
@@ -463,9 +416,5 @@ fn mismatch(expected: &str, json: &Value, path: &Path<'_>) -> PlainError {
 }
 
 fn limit(path: &Path<'_>, limit: LimitName, max: usize) -> PlainError {
-    PlainError::Limit {
-        path: path.to_string(),
-        limit,
-        max,
-    }
+    PlainError::Limit { path: path.to_string(), limit, max }
 }

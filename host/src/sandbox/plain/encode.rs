@@ -3,6 +3,7 @@
 
 use super::path::Path;
 use super::shape::Shape;
+use super::table::Table;
 use super::{LimitName, Limits, PlainError};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -35,12 +36,12 @@ pub(super) fn outcome(
         };
     };
     match (shape, value) {
-        (Shape::Result { ok, .. }, Val::Result(Ok(value))) => encoder
-            .side(ok.as_deref(), value, &root)
-            .map(Outcome::Returned),
-        (Shape::Result { err, .. }, Val::Result(Err(value))) => encoder
-            .side(err.as_deref(), value, &root)
-            .map(Outcome::Failed),
+        (Shape::Result { ok, .. }, Val::Result(Ok(value))) => {
+            encoder.side(ok.as_deref(), value, &root).map(Outcome::Returned)
+        }
+        (Shape::Result { err, .. }, Val::Result(Err(value))) => {
+            encoder.side(err.as_deref(), value, &root).map(Outcome::Failed)
+        }
         (shape, value) => encoder.value(shape, value, &root).map(Outcome::Returned),
     }
 }
@@ -56,11 +57,7 @@ pub(super) struct Encoder<'l> {
 
 impl<'l> Encoder<'l> {
     pub(super) fn new(limits: &'l Limits) -> Self {
-        Self {
-            limits,
-            bytes: 0,
-            handles: 0,
-        }
+        Self { limits, bytes: 0, handles: 0 }
     }
 
     /// Bytes of compact JSON that were counted.
@@ -78,11 +75,7 @@ impl<'l> Encoder<'l> {
     ) -> Result<Value, PlainError> {
         if path.depth > self.limits.depth_max {
             let (limit, max) = (LimitName::Depth, self.limits.depth_max);
-            return Err(PlainError::Limit {
-                path: path.to_string(),
-                limit,
-                max,
-            });
+            return Err(PlainError::Limit { path: path.to_string(), limit, max });
         }
         match (shape, value) {
             (Shape::List(item), Val::List(items)) if item.is_byte() => self.blob(items, path),
@@ -98,23 +91,18 @@ impl<'l> Encoder<'l> {
                 self.record(fields, values, path)
             }
             (Shape::Variant(cases), Val::Variant(name, payload)) => {
-                let case = cases.iter().find(|(case, _)| *case == name);
-                let shape = case.and_then(|(_, shape)| shape.as_ref());
-                match (shape, payload) {
-                    (Some(shape), Some(value)) => {
+                match (cases.get(&name), payload) {
+                    (Some(Some(shape)), Some(value)) => {
                         self.single(&name, Some(shape), Some(value), path)
                     }
-                    (None, None) if case.is_some() => self.leaf(Value::String(name), path),
+                    (Some(None), None) => self.leaf(Value::String(name), path),
                     _ => Err(mismatch(path, "variant")),
                 }
             }
             (Shape::Enum(_), Val::Enum(name)) => self.leaf(Value::String(name), path),
-            (Shape::Flags(_), Val::Flags(names)) => self.array(
-                names
-                    .into_iter()
-                    .map(|name| (&Shape::String, Val::String(name))),
-                path,
-            ),
+            (Shape::Flags(_), Val::Flags(names)) => {
+                self.array(names.into_iter().map(|name| (&Shape::String, Val::String(name))), path)
+            }
             (Shape::Option(_), Val::Option(None)) => self.leaf(Value::Null, path),
             (Shape::Option(some), Val::Option(Some(value))) => match some.is_option() {
                 true => self.single("some", Some(some), Some(value), path),
@@ -129,12 +117,7 @@ impl<'l> Encoder<'l> {
             (Shape::Own(resource) | Shape::Borrow(resource), Val::Resource(_)) => {
                 let shown = Val::String(format!("{}#{}", resource.name, self.handles));
                 self.handles += 1;
-                self.single(
-                    "$resource",
-                    Some(&Shape::String),
-                    Some(Box::new(shown)),
-                    path,
-                )
+                self.single("$resource", Some(&Shape::String), Some(Box::new(shown)), path)
             }
             (shape, value) => match scalar(shape, value) {
                 Some(leaf) => self.leaf(leaf, path),
@@ -180,10 +163,7 @@ impl<'l> Encoder<'l> {
         self.charge(length.saturating_add(r#"{"base64":""}"#.len()), path)?;
         let bytes: Option<Vec<u8>> = items.into_iter().map(byte).collect();
         let text = STANDARD.encode(bytes.ok_or_else(|| mismatch(path, "list<u8>"))?);
-        Ok(Value::Object(Map::from_iter([(
-            "base64".to_owned(),
-            Value::String(text),
-        )])))
+        Ok(Value::Object(Map::from_iter([("base64".to_owned(), Value::String(text))])))
     }
 
     fn array<'s>(
@@ -228,16 +208,12 @@ impl<'l> Encoder<'l> {
                 }
             }
         }
-        Ok(if by_name {
-            Value::Object(object)
-        } else {
-            Value::Array(pairs)
-        })
+        Ok(if by_name { Value::Object(object) } else { Value::Array(pairs) })
     }
 
     fn record(
         &mut self,
-        fields: &[(String, Shape)],
+        fields: &Table<Shape>,
         values: Vec<(String, Val)>,
         path: &Path<'_>,
     ) -> Result<Value, PlainError> {
@@ -272,11 +248,7 @@ impl<'l> Encoder<'l> {
         self.bytes = self.bytes.saturating_add(bytes);
         let (limit, max) = (LimitName::OutputBytes, self.limits.output_bytes_max);
         match self.bytes > max {
-            true => Err(PlainError::Limit {
-                path: path.to_string(),
-                limit,
-                max,
-            }),
+            true => Err(PlainError::Limit { path: path.to_string(), limit, max }),
             false => Ok(()),
         }
     }
@@ -315,10 +287,7 @@ fn float(value: f64) -> Value {
 /// 0.10000000149011612.
 fn shortest(value: f32) -> f64 {
     let wide: f64 = value.to_string().parse().unwrap_or(f64::from(value));
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "the check that rounding gives it back"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "the check that rounding gives it back")]
     let same = (wide as f32).to_bits() == value.to_bits();
     if same { wide } else { f64::from(value) }
 }
@@ -370,8 +339,5 @@ fn expected(shape: &Shape) -> &'static str {
 }
 
 fn mismatch(path: &Path<'_>, expected: &'static str) -> PlainError {
-    PlainError::Mismatch {
-        path: path.to_string(),
-        expected,
-    }
+    PlainError::Mismatch { path: path.to_string(), expected }
 }

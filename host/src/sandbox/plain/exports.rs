@@ -1,14 +1,20 @@
 //! The exported functions of a component, each with its names, signature, schemas and index.
 
+use super::decode::cut_text;
 use super::names::{Index, Names, Unknown};
 use super::shape::{Builder, Shape, TooLarge};
+use super::table::Table;
 use super::{Limits, Outcome, PlainError, Plan, decode, encode, schema, signature};
 use serde_json::Value;
+use std::collections::HashSet;
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
 use wasmtime::component::{Component, ComponentExportIndex, Val};
 
 /// Functions listed of one component; what exports more is listed up to here.
 const EXPORTS_MAX: usize = 4_096;
+/// Longest name that is listed, in bytes: a hostile component may put all its functions in one
+/// interface with a name of 100 kB.
+const NAME_BYTES_MAX: usize = 512;
 /// Instances inside of instances; a world written in WIT has one level.
 const INSTANCE_DEPTH_MAX: usize = 8;
 
@@ -17,7 +23,7 @@ const INSTANCE_DEPTH_MAX: usize = 8;
 pub struct Exports {
     list: Vec<PlainExport>,
     index: Index,
-    /// Whether the component exports more functions than are listed.
+    /// Whether the component exports more than is listed.
     truncated: bool,
 }
 
@@ -32,7 +38,7 @@ pub struct PlainExport {
     pub not_callable: Option<String>,
     /// How an instance finds it: `instance.get_func(&mut store, export.index)`.
     pub index: ComponentExportIndex,
-    pub(super) parameters: Vec<(String, Shape)>,
+    pub(super) parameters: Table<Shape>,
     pub(super) result: Option<Shape>,
 }
 
@@ -45,6 +51,7 @@ impl Exports {
             builder: Builder::default(),
             found: Vec::new(),
             truncated: false,
+            left_out: false,
         };
         let ty = component.component_type();
         let engine = component.engine();
@@ -58,11 +65,7 @@ impl Exports {
     }
 
     fn assemble(reader: Reader<'_>) -> Self {
-        let names: Vec<Names> = reader
-            .found
-            .iter()
-            .map(|found| found.names.clone())
-            .collect();
+        let names: Vec<Names> = reader.found.iter().map(|found| found.names.clone()).collect();
         let index = Index::of(&names);
         let export = |(position, found): (usize, Found)| PlainExport {
             name: index.stable(position).to_owned(),
@@ -73,33 +76,22 @@ impl Exports {
             result: found.result,
         };
         let list = reader.found.into_iter().enumerate().map(export).collect();
-        let mut exports = Self {
-            list,
-            index,
-            truncated: reader.truncated,
-        };
+        let mut exports = Self { list, index, truncated: reader.truncated || reader.left_out };
         exports.refuse_unreachable();
         exports
     }
 
     /// Marks what needs a handle that no export makes.
     fn refuse_unreachable(&mut self) {
-        let made: Vec<usize> = self
-            .list
-            .iter()
-            .filter_map(|e| e.makes().map(|r| r.id))
-            .collect();
+        let made: HashSet<usize> =
+            self.list.iter().filter_map(|e| e.makes().map(|r| r.id)).collect();
         for export in &mut self.list {
-            let needed = export
-                .parameters
-                .iter()
-                .flat_map(|(_, shape)| shape.needed());
-            let missing = needed
-                .into_iter()
-                .find(|resource| !made.contains(&resource.id));
+            let needed = export.parameters.iter().flat_map(|(_, shape)| shape.needed());
+            let missing = needed.into_iter().find(|resource| !made.contains(&resource.id));
             if let (Some(resource), None) = (missing, &export.not_callable) {
-                let name = &resource.name;
-                export.not_callable = Some(format!("it needs a `{name}`, which no export makes"));
+                let name = cut_text(&resource.name);
+                export.not_callable =
+                    Some(format!("it needs the handle `{name}`, which no export makes"));
             }
         }
     }
@@ -109,7 +101,8 @@ impl Exports {
         &self.list
     }
 
-    /// Whether the component exports more than the 4,096 functions that are listed.
+    /// Whether the component exports more than is listed: 4,096 functions, each with a name of at
+    /// most 512 bytes.
     pub fn is_truncated(&self) -> bool {
         self.truncated
     }
@@ -171,10 +164,7 @@ impl PlainExport {
 
     /// The resource that calling it makes.
     pub(super) fn makes(&self) -> Option<&super::shape::Resource> {
-        self.result
-            .as_ref()
-            .filter(|_| self.not_callable.is_none())
-            .and_then(Shape::made)
+        self.result.as_ref().filter(|_| self.not_callable.is_none()).and_then(Shape::made)
     }
 }
 
@@ -184,7 +174,7 @@ struct Found {
     signature: String,
     not_callable: Option<String>,
     index: ComponentExportIndex,
-    parameters: Vec<(String, Shape)>,
+    parameters: Table<Shape>,
     result: Option<Shape>,
 }
 
@@ -193,7 +183,10 @@ struct Reader<'a> {
     component: &'a Component,
     builder: Builder,
     found: Vec<Found>,
+    /// No more is read.
     truncated: bool,
+    /// Something was not listed.
+    left_out: bool,
 }
 
 impl Reader<'_> {
@@ -225,6 +218,9 @@ impl Reader<'_> {
         match item {
             ComponentItem::ComponentFunc(_) if self.found.len() >= EXPORTS_MAX => {
                 self.truncated = true;
+            }
+            ComponentItem::ComponentFunc(_) if is_too_long(interfaces, name) => {
+                self.left_out = true;
             }
             ComponentItem::ComponentFunc(func) => self.read_function(interfaces, index, name, func),
             ComponentItem::ComponentInstance(instance) if interfaces.len() < INSTANCE_DEPTH_MAX => {
@@ -262,7 +258,7 @@ impl Reader<'_> {
                 not_callable: Some(too_large.to_string()),
                 names,
                 index,
-                parameters: Vec::new(),
+                parameters: Table::from_iter([]),
                 result: None,
             },
         };
@@ -276,30 +272,21 @@ impl Reader<'_> {
             parameters.push((name.to_owned(), self.builder.shape(&ty)?));
         }
         // A function has at most one result since named results left the component model.
-        let result = func
-            .results()
-            .next()
-            .map(|ty| self.builder.shape(&ty))
-            .transpose()?;
-        Ok((parameters, result))
+        let result = func.results().next().map(|ty| self.builder.shape(&ty)).transpose()?;
+        Ok((parameters.into_iter().collect(), result))
     }
 }
 
-/// Parameters and result of a function.
-type Types = (Vec<(String, Shape)>, Option<Shape>);
+fn is_too_long(interfaces: &[String], name: &str) -> bool {
+    interfaces.iter().map(String::len).sum::<usize>() + name.len() > NAME_BYTES_MAX
+}
 
-fn no_form_in_json(parameters: &[(String, Shape)], result: Option<&Shape>) -> Option<String> {
-    let channel = parameters
-        .iter()
-        .map(|(_, shape)| shape)
-        .chain(result)
-        .find_map(Shape::channel)?;
-    let article = if channel == "error-context" {
-        "an"
-    } else {
-        "a"
-    };
-    Some(format!(
-        "its type holds {article} {channel}, which has no form in JSON"
-    ))
+/// Parameters and result of a function.
+type Types = (Table<Shape>, Option<Shape>);
+
+fn no_form_in_json(parameters: &Table<Shape>, result: Option<&Shape>) -> Option<String> {
+    let channel =
+        parameters.iter().map(|(_, shape)| shape).chain(result).find_map(Shape::channel)?;
+    let article = if channel == "error-context" { "an" } else { "a" };
+    Some(format!("its type holds {article} {channel}, which has no form in JSON"))
 }

@@ -32,10 +32,7 @@ pub struct Unknown {
 
 /// `; did you mean …?`, or nothing.
 pub(super) fn proposal(nearest: &Option<String>) -> String {
-    nearest
-        .as_ref()
-        .map(|name| format!("; did you mean `{name}`?"))
-        .unwrap_or_default()
+    nearest.as_ref().map(|name| format!("; did you mean `{name}`?")).unwrap_or_default()
 }
 
 /// The known name most similar to `name`, if any is similar enough to propose.
@@ -51,12 +48,7 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
 
 /// Names are similar as a whole, or in their last part: `upper` is near `demo:text/case.upper`.
 fn likeness(name: &str, candidate: &str) -> f64 {
-    let last = |text: &str| {
-        text.rsplit(['.', '/'])
-            .next()
-            .map(str::to_owned)
-            .unwrap_or_default()
-    };
+    let last = |text: &str| text.rsplit(['.', '/']).next().map(str::to_owned).unwrap_or_default();
     let parts = strsim::jaro_winkler(&last(name), &last(candidate)) * 0.95;
     strsim::jaro_winkler(name, candidate).max(parts)
 }
@@ -103,9 +95,7 @@ pub(super) fn readable(function: &str) -> String {
     if let Some(resource) = function.strip_prefix("[constructor]") {
         return format!("{resource}.new");
     }
-    let bare = ["[method]", "[static]"]
-        .iter()
-        .find_map(|prefix| function.strip_prefix(prefix));
+    let bare = ["[method]", "[static]"].iter().find_map(|prefix| function.strip_prefix(prefix));
     bare.unwrap_or(function).to_owned()
 }
 
@@ -129,13 +119,10 @@ impl Index {
         }
         let mut index = Self::default();
         for (position, names) in all.iter().enumerate() {
-            let own = [&names.short, &names.full]
-                .into_iter()
-                .filter(|name| uses[name.as_str()] == 1);
+            let own =
+                [&names.short, &names.full].into_iter().filter(|name| uses[name.as_str()] == 1);
             let own: Vec<&String> = own.collect();
-            index
-                .stable
-                .push(own.first().map_or(&names.raw, |name| *name).clone());
+            index.stable.push(own.first().map_or(&names.raw, |name| *name).clone());
             for name in own {
                 index.by_name.insert(name.clone(), position);
             }
@@ -202,27 +189,17 @@ mod tests {
 
     #[test]
     fn two_versions_of_an_interface_keep_their_versions() {
-        let index = index(&[
-            (&["demo:text/case@0.1.0"], "upper"),
-            (&["demo:text/case@0.2.0"], "upper"),
-        ]);
+        let index =
+            index(&[(&["demo:text/case@0.1.0"], "upper"), (&["demo:text/case@0.2.0"], "upper")]);
         assert_eq!(index.stable(0), "demo:text/case@0.1.0.upper");
         assert_eq!(index.find("demo:text/case@0.2.0.upper"), Ok(1));
         let unknown = index.find("demo:text/case.upper").expect_err("ambiguous");
-        assert!(
-            unknown
-                .nearest
-                .expect("similar")
-                .starts_with("demo:text/case@0.")
-        );
+        assert!(unknown.nearest.expect("similar").starts_with("demo:text/case@0."));
     }
 
     #[test]
     fn a_clash_of_readable_names_falls_back_to_raw_names() {
-        let index = index(&[
-            (&["a:b/c"], "[constructor]x"),
-            (&["a:b/c"], "[static]x.new"),
-        ]);
+        let index = index(&[(&["a:b/c"], "[constructor]x"), (&["a:b/c"], "[static]x.new")]);
         assert_eq!(index.stable(0), "a:b/c.[constructor]x");
         assert_eq!(index.find("a:b/c.[static]x.new"), Ok(1));
         assert!(index.find("a:b/c.x.new").is_err());
@@ -230,27 +207,13 @@ mod tests {
 
     #[test]
     fn an_unknown_name_comes_with_the_nearest() {
-        let index = index(&[
-            (&["demo:text/case"], "upper"),
-            (&["demo:text/case"], "lower"),
-        ]);
+        let index = index(&[(&["demo:text/case"], "upper"), (&["demo:text/case"], "lower")]);
         for asked in ["demo:text/case.uper", "upper", "demo:text/case/upper"] {
             let unknown = index.find(asked).expect_err("unknown");
-            assert_eq!(
-                unknown.nearest.as_deref(),
-                Some("demo:text/case.upper"),
-                "{asked}"
-            );
+            assert_eq!(unknown.nearest.as_deref(), Some("demo:text/case.upper"), "{asked}");
         }
         let unknown = index.find("zzzz").expect_err("unknown");
         assert_eq!(unknown.to_string(), "no export is named `zzzz`");
-        assert!(
-            index
-                .find(&"x".repeat(1 << 20))
-                .expect_err("unknown")
-                .name
-                .len()
-                <= 128
-        );
+        assert!(index.find(&"x".repeat(1 << 20)).expect_err("unknown").name.len() <= 128);
     }
 }

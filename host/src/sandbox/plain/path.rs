@@ -26,11 +26,7 @@ pub(super) struct Path<'a> {
 impl Path<'_> {
     /// The document itself, `$`.
     pub(super) fn root() -> Self {
-        Path {
-            parent: None,
-            segment: Segment::Root,
-            depth: 0,
-        }
+        Path { parent: None, segment: Segment::Root, depth: 0 }
     }
 
     /// A field of the object that stands here.
@@ -44,11 +40,7 @@ impl Path<'_> {
     }
 
     fn step<'b>(&'b self, segment: Segment<'b>) -> Path<'b> {
-        Path {
-            parent: Some(self),
-            segment,
-            depth: self.depth + 1,
-        }
+        Path { parent: Some(self), segment, depth: self.depth + 1 }
     }
 }
 

@@ -37,12 +37,7 @@ impl<'a> Plan<'a> {
     /// Starts it, in a fresh instance.
     pub fn start(self) -> Run<'a> {
         let steps = self.steps.into_iter();
-        Run {
-            steps,
-            limits: self.limits,
-            handles: Vec::new(),
-            current: None,
-        }
+        Run { steps, limits: self.limits, handles: Vec::new(), current: None }
     }
 }
 
@@ -71,32 +66,19 @@ pub struct Call<'a> {
 impl<'a> Run<'a> {
     /// The next call, or `None` once all are made.
     pub fn next_call(&mut self) -> Option<Call<'a>> {
-        let Step {
-            export,
-            path,
-            mut arguments,
-            holes,
-        } = self.steps.next()?;
-        let mut handles = holes
-            .iter()
-            .filter_map(|step| self.handles.get_mut(*step)?.take());
-        for ((_, shape), value) in export.parameters.iter().zip(&mut arguments) {
-            fill(shape, value, &mut handles);
+        let Step { export, path, mut arguments, holes } = self.steps.next()?;
+        let mut handles = holes.iter().filter_map(|step| self.handles.get_mut(*step)?.take());
+        if !holes.is_empty() {
+            let pairs = export.parameters.iter().zip(&mut arguments);
+            pairs.for_each(|((_, shape), value)| fill(shape, value, &mut handles));
         }
         self.current = Some((export, path));
-        Some(Call {
-            export,
-            arguments,
-            results: export.result_space(),
-        })
+        Some(Call { export, arguments, results: export.result_space() })
     }
 
     /// Takes the results of the call that [`Run::next_call`] gave: the outcome if it was the last.
     pub fn answer(&mut self, results: Vec<Val>) -> Result<Option<Outcome>, PlainError> {
-        let mismatch = || PlainError::Mismatch {
-            path: "$".to_owned(),
-            expected: "handle",
-        };
+        let mismatch = || PlainError::Mismatch { path: "$".to_owned(), expected: "handle" };
         let (export, path) = self.current.take().ok_or_else(mismatch)?;
         if self.steps.len() == 0 {
             return export.outcome(results, &self.limits).map(Some);
@@ -110,11 +92,7 @@ impl<'a> Run<'a> {
             Some(failed @ Val::Result(Err(_))) => {
                 let (Outcome::Failed(error) | Outcome::Returned(error)) =
                     export.outcome(vec![failed], &self.limits)?;
-                return Err(PlainError::Nested {
-                    path,
-                    export: export.name.clone(),
-                    error,
-                });
+                return Err(PlainError::Nested { path, export: export.name.clone(), error });
             }
             _ => return Err(mismatch()),
         };
@@ -125,9 +103,6 @@ impl<'a> Run<'a> {
 
 /// Puts handles where the shape has resources, in the order in which decoding left the holes.
 fn fill(shape: &Shape, value: &mut Val, handles: &mut impl Iterator<Item = ResourceAny>) {
-    if !shape.holds_handles() {
-        return;
-    }
     match (shape, value) {
         (Shape::Own(_) | Shape::Borrow(_), value) => {
             if let Some(handle) = handles.next() {
@@ -136,9 +111,7 @@ fn fill(shape: &Shape, value: &mut Val, handles: &mut impl Iterator<Item = Resou
         }
         (Shape::List(item), Val::List(items))
         | (Shape::FixedList(item, _), Val::FixedLengthList(items)) => {
-            items
-                .iter_mut()
-                .for_each(|value| fill(item, value, handles));
+            items.iter_mut().for_each(|value| fill(item, value, handles));
         }
         (Shape::Map(key, shape), Val::Map(entries)) => {
             for (k, value) in entries {
@@ -151,25 +124,16 @@ fn fill(shape: &Shape, value: &mut Val, handles: &mut impl Iterator<Item = Resou
             pairs.for_each(|((_, shape), (_, value))| fill(shape, value, handles));
         }
         (Shape::Tuple(items), Val::Tuple(values)) => {
-            items
-                .iter()
-                .zip(values)
-                .for_each(|(shape, value)| fill(shape, value, handles));
+            items.iter().zip(values).for_each(|(shape, value)| fill(shape, value, handles));
         }
         (Shape::Variant(cases), Val::Variant(name, Some(value))) => {
-            let case = cases.iter().find(|(case, _)| case == name);
-            if let Some(shape) = case.and_then(|(_, shape)| shape.as_ref()) {
+            if let Some(Some(shape)) = cases.get(name) {
                 fill(shape, value, handles);
             }
         }
         (Shape::Option(some), Val::Option(Some(value))) => fill(some, value, handles),
         (Shape::Result { ok: Some(side), .. }, Val::Result(Ok(Some(value))))
-        | (
-            Shape::Result {
-                err: Some(side), ..
-            },
-            Val::Result(Err(Some(value))),
-        ) => {
+        | (Shape::Result { err: Some(side), .. }, Val::Result(Err(Some(value)))) => {
             fill(side, value, handles);
         }
         // Every other pair holds no handle.

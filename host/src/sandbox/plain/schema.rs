@@ -3,12 +3,13 @@
 
 use super::exports::Exports;
 use super::shape::{Integer, Resource, Shape};
+use super::table::Table;
 use serde_json::{Map, Number, Value, json};
 
 /// The dialect that every schema here names.
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 /// Exports named as examples of how to make a handle.
-const EXAMPLES_MAX: usize = 8;
+const EXAMPLES_MAX: usize = 3;
 
 /// What the schema describes: arguments allow more forms than results have.
 #[derive(Clone, Copy)]
@@ -18,7 +19,7 @@ enum Direction<'a> {
 }
 
 /// The schema of a function's arguments.
-pub(super) fn arguments(exports: &Exports, parameters: &[(String, Shape)]) -> Value {
+pub(super) fn arguments(exports: &Exports, parameters: &Table<Shape>) -> Value {
     with_dialect(record(parameters, Direction::Arguments(exports)))
 }
 
@@ -55,8 +56,9 @@ fn schema(shape: &Shape, direction: Direction<'_>) -> Value {
         Shape::Record(fields) => record(fields, direction),
         Shape::Tuple(items) => tuple(items.iter(), direction),
         Shape::Variant(cases) => variant(cases, direction),
-        Shape::Enum(names) => json!({"type": "string", "enum": names}),
+        Shape::Enum(names) => json!({"type": "string", "enum": names.names().collect::<Vec<_>>()}),
         Shape::Flags(names) => {
+            let names: Vec<&str> = names.names().collect();
             json!({"type": "array", "items": {"enum": names}, "uniqueItems": true})
         }
         Shape::Option(some) => option(some, direction),
@@ -94,10 +96,7 @@ fn integer(kind: Integer, direction: Direction<'_>) -> Value {
 }
 
 fn bytes(direction: Direction<'_>) -> Value {
-    let base64 = single(
-        "base64",
-        json!({"type": "string", "contentEncoding": "base64"}),
-    );
+    let base64 = single("base64", json!({"type": "string", "contentEncoding": "base64"}));
     match direction {
         Direction::Result => base64,
         Direction::Arguments(_) => json!({"anyOf": [
@@ -123,39 +122,26 @@ fn tuple<'a>(items: impl ExactSizeIterator<Item = &'a Shape>, direction: Directi
     json!({"type": "array", "prefixItems": items, "minItems": length, "maxItems": length})
 }
 
-fn record(fields: &[(String, Shape)], direction: Direction<'_>) -> Value {
-    let properties: Map<String, Value> = fields
-        .iter()
-        .map(|(name, shape)| (name.clone(), schema(shape, direction)))
-        .collect();
+fn record(fields: &Table<Shape>, direction: Direction<'_>) -> Value {
+    let properties: Map<String, Value> =
+        fields.iter().map(|(name, shape)| (name.clone(), schema(shape, direction))).collect();
     let may_be_absent =
         |shape: &Shape| matches!(direction, Direction::Arguments(_)) && shape.is_option();
-    let required = fields
-        .iter()
-        .filter(|(_, shape)| !may_be_absent(shape))
-        .map(|(name, _)| name);
+    let required = fields.iter().filter(|(_, shape)| !may_be_absent(shape)).map(|(name, _)| name);
     json!({
         "type": "object", "properties": properties,
         "required": required.collect::<Vec<_>>(), "additionalProperties": false,
     })
 }
 
-fn variant(cases: &[(String, Option<Shape>)], direction: Direction<'_>) -> Value {
-    let bare: Vec<&String> = cases
-        .iter()
-        .filter(|(_, p)| p.is_none())
-        .map(|(n, _)| n)
-        .collect();
+fn variant(cases: &Table<Option<Shape>>, direction: Direction<'_>) -> Value {
+    let bare: Vec<&String> = cases.iter().filter(|(_, p)| p.is_none()).map(|(n, _)| n).collect();
     let mut forms = Vec::new();
     if !bare.is_empty() {
         forms.push(json!({"type": "string", "enum": bare}));
     }
-    for (name, payload) in cases {
-        forms.extend(
-            payload
-                .as_ref()
-                .map(|payload| single(name, schema(payload, direction))),
-        );
+    for (name, payload) in cases.iter() {
+        forms.extend(payload.as_ref().map(|payload| single(name, schema(payload, direction))));
     }
     any_of(forms)
 }
@@ -190,13 +176,8 @@ fn handle(resource: &Resource, direction: Direction<'_>) -> Value {
         return schema;
     };
     let makes = |e: &&super::PlainExport| e.makes().is_some_and(|made| made.id == resource.id);
-    let makers: Vec<&String> = exports
-        .list()
-        .iter()
-        .filter(makes)
-        .map(|e| &e.name)
-        .take(EXAMPLES_MAX)
-        .collect();
+    let makers: Vec<&String> =
+        exports.list().iter().filter(makes).map(|e| &e.name).take(EXAMPLES_MAX).collect();
     json!({
         "type": "object",
         "description": format!("a `{name}`: the call that makes it, in the same instance"),

@@ -4,6 +4,7 @@
 //! A component can declare a type whose tree is exponentially larger than its declaration. The
 //! builder therefore counts what it builds and gives up at a bound.
 
+use super::table::Table;
 use wasmtime::component::{ResourceType, Type};
 
 /// Deepest type that is built: the validator refuses types deeper than 100.
@@ -29,16 +30,16 @@ pub(super) enum Shape {
     List(Box<Shape>),
     FixedList(Box<Shape>, usize),
     Map(Box<Shape>, Box<Shape>),
-    Record(Vec<(String, Shape)>),
+    Record(Table<Shape>),
     Tuple(Vec<Shape>),
-    Variant(Vec<(String, Option<Shape>)>),
-    Enum(Vec<String>),
+    Variant(Table<Option<Shape>>),
+    Enum(Table<()>),
     Option(Box<Shape>),
     Result {
         ok: Option<Box<Shape>>,
         err: Option<Box<Shape>>,
     },
-    Flags(Vec<String>),
+    Flags(Table<()>),
     Own(Resource),
     Borrow(Resource),
     /// A future, a stream or an error context: it has no form in JSON.
@@ -120,10 +121,7 @@ impl Shape {
             Self::Map(key, value) => vec![key, value],
             Self::Record(fields) => fields.iter().map(|(_, shape)| shape).collect(),
             Self::Tuple(items) => items.iter().collect(),
-            Self::Variant(cases) => cases
-                .iter()
-                .filter_map(|(_, shape)| shape.as_ref())
-                .collect(),
+            Self::Variant(cases) => cases.iter().filter_map(|(_, shape)| shape.as_ref()).collect(),
             Self::Result { ok, err } => [ok, err].into_iter().flatten().map(|b| &**b).collect(),
             Self::Bool | Self::Integer(_) | Self::F32 | Self::F64 | Self::Char | Self::String => {
                 vec![]
@@ -142,22 +140,14 @@ impl Shape {
         }
     }
 
-    /// Whether a resource handle can stand inside.
-    pub(super) fn holds_handles(&self) -> bool {
-        matches!(self, Self::Own(_) | Self::Borrow(_))
-            || self.children().into_iter().any(Shape::holds_handles)
-    }
-
     /// Resources that every value of this type holds: neither optional nor in a list that may be
     /// empty.
     pub(super) fn needed(&self) -> Vec<&Resource> {
         match self {
             Self::Own(resource) | Self::Borrow(resource) => vec![resource],
-            Self::Record(_) | Self::Tuple(_) => self
-                .children()
-                .into_iter()
-                .flat_map(Shape::needed)
-                .collect(),
+            Self::Record(_) | Self::Tuple(_) => {
+                self.children().into_iter().flat_map(Shape::needed).collect()
+            }
             _ => vec![],
         }
     }
@@ -234,10 +224,9 @@ impl Builder {
                 let length = usize::try_from(list.len()).map_err(|_| TooLarge)?;
                 Shape::FixedList(self.boxed(&list.ty(), deeper)?, length)
             }
-            Type::Map(map) => Shape::Map(
-                self.boxed(&map.key(), deeper)?,
-                self.boxed(&map.value(), deeper)?,
-            ),
+            Type::Map(map) => {
+                Shape::Map(self.boxed(&map.key(), deeper)?, self.boxed(&map.value(), deeper)?)
+            }
             Type::Option(option) => Shape::Option(self.boxed(&option.ty(), deeper)?),
             Type::Own(ty) => Shape::Own(self.resource(*ty)?),
             Type::Borrow(ty) => Shape::Borrow(self.resource(*ty)?),
@@ -260,13 +249,10 @@ impl Builder {
                 for field in record.fields() {
                     fields.push((self.name(field.name)?, self.build(&field.ty, deeper)?));
                 }
-                Shape::Record(fields)
+                Shape::Record(fields.into_iter().collect())
             }
             Type::Tuple(tuple) => Shape::Tuple(
-                tuple
-                    .types()
-                    .map(|ty| self.build(&ty, deeper))
-                    .collect::<Result<_, _>>()?,
+                tuple.types().map(|ty| self.build(&ty, deeper)).collect::<Result<_, _>>()?,
             ),
             Type::Variant(variant) => {
                 let mut cases = Vec::new();
@@ -274,20 +260,14 @@ impl Builder {
                     let payload = case.ty.map(|ty| self.build(&ty, deeper)).transpose()?;
                     cases.push((self.name(case.name)?, payload));
                 }
-                Shape::Variant(cases)
+                Shape::Variant(cases.into_iter().collect())
             }
-            Type::Enum(names) => Shape::Enum(
-                names
-                    .names()
-                    .map(|name| self.name(name))
-                    .collect::<Result<_, _>>()?,
-            ),
-            Type::Flags(names) => Shape::Flags(
-                names
-                    .names()
-                    .map(|name| self.name(name))
-                    .collect::<Result<_, _>>()?,
-            ),
+            Type::Enum(names) => {
+                Shape::Enum(names.names().map(|name| self.name(name)).collect::<Result<_, _>>()?)
+            }
+            Type::Flags(names) => {
+                Shape::Flags(names.names().map(|name| self.name(name)).collect::<Result<_, _>>()?)
+            }
             Type::Result(result) => Shape::Result {
                 ok: result.ok().map(|ty| self.boxed(&ty, deeper)).transpose()?,
                 err: result.err().map(|ty| self.boxed(&ty, deeper)).transpose()?,

@@ -2,17 +2,14 @@
 //! records and variants, so they are written out in place.
 
 use super::shape::Shape;
+use super::table::Table;
 use std::fmt::{self, Write};
 
 /// Longest signature, in bytes; the rest is cut, and the schema still has it.
 const BYTES_MAX: usize = 1_000;
 
 /// `upper: func(text: string) -> string`, of which `upper: func` is the head.
-pub(super) fn signature(
-    head: &str,
-    parameters: &[(String, Shape)],
-    result: Option<&Shape>,
-) -> String {
+pub(super) fn signature(head: &str, parameters: &Table<Shape>, result: Option<&Shape>) -> String {
     let mut text = Bounded(String::new());
     let written = write_signature(&mut text, head, parameters, result);
     let mut text = text.0;
@@ -49,7 +46,7 @@ impl Write for Bounded {
 fn write_signature(
     to: &mut Bounded,
     head: &str,
-    parameters: &[(String, Shape)],
+    parameters: &Table<Shape>,
     result: Option<&Shape>,
 ) -> fmt::Result {
     write!(to, "{head}(")?;
@@ -118,7 +115,7 @@ fn write_result(to: &mut Bounded, ok: Option<&Shape>, err: Option<&Shape>) -> fm
     }
 }
 
-fn write_fields(to: &mut Bounded, fields: &[(String, Shape)]) -> fmt::Result {
+fn write_fields(to: &mut Bounded, fields: &Table<Shape>) -> fmt::Result {
     for (index, (name, shape)) in fields.iter().enumerate() {
         separate(to, index)?;
         write!(to, "{name}: ")?;
@@ -127,7 +124,7 @@ fn write_fields(to: &mut Bounded, fields: &[(String, Shape)]) -> fmt::Result {
     Ok(())
 }
 
-fn write_cases(to: &mut Bounded, cases: &[(String, Option<Shape>)]) -> fmt::Result {
+fn write_cases(to: &mut Bounded, cases: &Table<Option<Shape>>) -> fmt::Result {
     to.write_str("variant { ")?;
     for (index, (name, payload)) in cases.iter().enumerate() {
         separate(to, index)?;
@@ -145,9 +142,9 @@ fn write_generic_case(to: &mut Bounded, name: &str, payload: &Shape) -> fmt::Res
     to.write_char(')')
 }
 
-fn write_names(to: &mut Bounded, keyword: &str, names: &[String]) -> fmt::Result {
+fn write_names(to: &mut Bounded, keyword: &str, names: &Table<()>) -> fmt::Result {
     write!(to, "{keyword} {{ ")?;
-    for (index, name) in names.iter().enumerate() {
+    for (index, name) in names.names().enumerate() {
         separate(to, index)?;
         to.write_str(name)?;
     }

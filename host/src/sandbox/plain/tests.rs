@@ -29,7 +29,7 @@ fn encode(shape: &Shape, value: Val, limits: &Limits) -> Result<Value, PlainErro
 
 /// Whether a value of this type would be taken as an argument, by the schema.
 fn argument_validator(shape: &Shape) -> jsonschema::Validator {
-    let fields = [("a".to_owned(), shape.clone())];
+    let fields = [("a".to_owned(), shape.clone())].into_iter().collect();
     let schema = schema::arguments(&Exports::default(), &fields);
     jsonschema::draft202012::new(&schema["properties"]["a"]).unwrap()
 }

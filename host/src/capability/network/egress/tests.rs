@@ -15,21 +15,11 @@ use tokio::net::TcpListener;
 /// For waits that a test wants to end.
 const SHORT: Duration = Duration::from_millis(400);
 
-const PATIENT: Times = Times {
-    connect: SOON,
-    first_byte: SOON,
-    between_bytes: SOON,
-};
+const PATIENT: Times = Times { connect: SOON, first_byte: SOON, between_bytes: SOON };
 
-const BETWEEN: Times = Times {
-    between_bytes: SHORT,
-    ..PATIENT
-};
+const BETWEEN: Times = Times { between_bytes: SHORT, ..PATIENT };
 
-const IMPATIENT: Times = Times {
-    first_byte: SHORT,
-    ..PATIENT
-};
+const IMPATIENT: Times = Times { first_byte: SHORT, ..PATIENT };
 
 /// A server on loopback: it reads one request's head, then does what the test says.
 struct Server {
@@ -54,10 +44,7 @@ impl Server {
                 tokio::spawn(answer(stream, head));
             }
         });
-        Self {
-            address,
-            connections,
-        }
+        Self { address, connections }
     }
 
     /// Says these bytes and closes.
@@ -78,9 +65,7 @@ impl Server {
 
     async fn destination(&self) -> Destination {
         let resolver = Rebinding::new(&[]);
-        check(self.target(), Reach::NAMED_ADDRESS, &resolver, SOON)
-            .await
-            .expect("named")
+        check(self.target(), Reach::NAMED_ADDRESS, &resolver, SOON).await.expect("named")
     }
 
     async fn get(&self, caps: Caps) -> Result<Response<CappedBody>, EgressError> {
@@ -93,9 +78,7 @@ impl Server {
         times: Times,
     ) -> Result<Response<CappedBody>, EgressError> {
         let request = Request::new(Empty::<Bytes>::new());
-        Egress::new(caps)
-            .send(self.destination().await, request, times)
-            .await
+        Egress::new(caps).send(self.destination().await, request, times).await
     }
 }
 
@@ -134,34 +117,24 @@ async fn drain(response: Response<CappedBody>) -> (u64, Option<EgressError>) {
 #[tokio::test]
 async fn a_granted_literal_is_requested_as_written() {
     let server = Server::start(|mut stream, head| async move {
-        let answer = format!(
-            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{head}",
-            head.len()
-        );
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{head}", head.len());
         let _ = stream.write_all(answer.as_bytes()).await;
     })
     .await;
     let port = server.address.port();
-    let grant: HttpPattern = format!("GET http://127.0.0.1:{port}")
-        .parse()
-        .expect("a grant");
+    let grant: HttpPattern = format!("GET http://127.0.0.1:{port}").parse().expect("a grant");
     let request = Request::get(format!("http://2130706433:{port}/a?b=c"))
         .header("x-own", "1")
         .body(Empty::<Bytes>::new())
         .expect("a request");
     let target = Target::from_uri(request.uri()).expect("a target");
     let reach = reach([&grant], request.method(), &target).expect("granted");
-    let destination = check(target, reach, &Rebinding::new(&[]), SOON)
-        .await
-        .expect("open");
+    let destination = check(target, reach, &Rebinding::new(&[]), SOON).await.expect("open");
     let egress = Egress::new(Caps::default());
     let sent = egress.send(destination, request, Times::default()).await;
     let head = text(sent.expect("a response")).await.expect("a body");
     assert!(head.starts_with("GET /a?b=c HTTP/1.1\r\n"), "{head}");
-    assert!(
-        head.contains(&format!("host: 127.0.0.1:{port}\r\n")),
-        "{head}"
-    );
+    assert!(head.contains(&format!("host: 127.0.0.1:{port}\r\n")), "{head}");
     assert!(head.contains("x-own: 1\r\n"), "{head}");
     assert!(!head.to_lowercase().contains("user-agent"), "{head}");
 }
@@ -172,20 +145,13 @@ async fn a_request_body_arrives() {
         let mut body = [0; 5];
         let _ = stream.read_exact(&mut body).await;
         let answer = format!("{head}{}", String::from_utf8_lossy(&body));
-        let head = format!(
-            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n",
-            answer.len()
-        );
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", answer.len());
         let _ = stream.write_all(format!("{head}{answer}").as_bytes()).await;
     })
     .await;
-    let request = Request::post("/")
-        .body(Full::new(Bytes::from_static(b"hello")))
-        .expect("one");
+    let request = Request::post("/").body(Full::new(Bytes::from_static(b"hello"))).expect("one");
     let egress = Egress::new(Caps::default());
-    let sent = egress
-        .send(server.destination().await, request, PATIENT)
-        .await;
+    let sent = egress.send(server.destination().await, request, PATIENT).await;
     let answer = text(sent.expect("a response")).await.expect("a body");
     assert!(answer.contains("content-length: 5\r\n"), "{answer}");
     assert!(answer.ends_with("\r\n\r\nhello"), "{answer}");
@@ -194,23 +160,12 @@ async fn a_request_body_arrives() {
 #[tokio::test]
 async fn a_body_over_its_cap_ends_with_that_error() {
     let body = "x".repeat(100);
-    let server = Server::saying(format!(
-        "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{body}"
-    ));
+    let server = Server::saying(format!("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{body}"));
     let server = server.await;
-    let small = Caps {
-        response_body_bytes: 99,
-        ..Caps::default()
-    };
+    let small = Caps { response_body_bytes: 99, ..Caps::default() };
     let (_, error) = drain(server.get(small).await.expect("a head")).await;
-    assert!(
-        matches!(error, Some(EgressError::ResponseTooLarge { cap: 99 })),
-        "{error:?}"
-    );
-    let exact = Caps {
-        response_body_bytes: 100,
-        ..Caps::default()
-    };
+    assert!(matches!(error, Some(EgressError::ResponseTooLarge { cap: 99 })), "{error:?}");
+    let exact = Caps { response_body_bytes: 100, ..Caps::default() };
     let (read, error) = drain(server.get(exact).await.expect("a head")).await;
     assert!(read == 100 && error.is_none(), "{read} {error:?}");
 }
@@ -218,22 +173,14 @@ async fn a_body_over_its_cap_ends_with_that_error() {
 #[tokio::test]
 async fn a_response_that_never_ends_reaches_the_cap() {
     let server = Server::start(|mut stream, _| async move {
-        let _ = stream
-            .write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-            .await;
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await;
         let chunk = [b"400\r\n".as_slice(), &[b'x'; 0x400], b"\r\n"].concat();
         while stream.write_all(&chunk).await.is_ok() {}
     })
     .await;
-    let caps = Caps {
-        response_body_bytes: 100_000,
-        ..Caps::default()
-    };
+    let caps = Caps { response_body_bytes: 100_000, ..Caps::default() };
     let (read, error) = drain(server.get(caps).await.expect("a head")).await;
-    assert!(
-        matches!(error, Some(EgressError::ResponseTooLarge { .. })),
-        "{error:?}"
-    );
+    assert!(matches!(error, Some(EgressError::ResponseTooLarge { .. })), "{error:?}");
     assert!(read <= 100_000, "{read}");
 }
 
@@ -242,11 +189,7 @@ async fn endless_trailers_reach_a_cap() {
     let server = Server::start(|mut stream, _| async move {
         let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n";
         let _ = stream.write_all(head).await;
-        while stream
-            .write_all(b"x-trailer: yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy\r\n")
-            .await
-            .is_ok()
-        {}
+        while stream.write_all(b"x-trailer: yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy\r\n").await.is_ok() {}
     })
     .await;
     let (_, error) = drain(server.get(Caps::default()).await.expect("a head")).await;
@@ -256,23 +199,13 @@ async fn endless_trailers_reach_a_cap() {
 #[tokio::test]
 async fn a_stalled_response_times_out_between_bytes() {
     let server = Server::start(|mut stream, _| async move {
-        let _ = stream
-            .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nstart")
-            .await;
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nstart").await;
         std::future::pending::<()>().await;
     })
     .await;
-    let (read, error) = drain(
-        server
-            .get_within(Caps::default(), BETWEEN)
-            .await
-            .expect("a head"),
-    )
-    .await;
-    let stalled = EgressError::Timeout {
-        stage: Stage::BetweenBytes,
-        after: SHORT,
-    };
+    let (read, error) =
+        drain(server.get_within(Caps::default(), BETWEEN).await.expect("a head")).await;
+    let stalled = EgressError::Timeout { stage: Stage::BetweenBytes, after: SHORT };
     assert_eq!(error.map(|e| e.to_string()), Some(stalled.to_string()));
     assert_eq!(read, 5);
 }
@@ -280,18 +213,12 @@ async fn a_stalled_response_times_out_between_bytes() {
 #[tokio::test]
 async fn a_guest_that_reads_slowly_is_not_the_servers_fault() {
     let server = Server::start(|mut stream, _| async move {
-        let _ = stream
-            .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\na")
-            .await;
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\na").await;
         tokio::time::sleep(SHORT * 2 + SHORT / 2).await;
         let _ = stream.write_all(b"b").await;
     })
     .await;
-    let mut body = server
-        .get_within(Caps::default(), BETWEEN)
-        .await
-        .expect("a head")
-        .into_body();
+    let mut body = server.get_within(Caps::default(), BETWEEN).await.expect("a head").into_body();
     assert!(body.frame().await.expect("a frame").is_ok());
     tokio::time::sleep(SHORT * 2).await;
     assert!(body.frame().await.expect("a frame").is_ok());
@@ -305,27 +232,11 @@ async fn a_server_that_says_nothing_or_only_100_times_out() {
         drop(stream);
     });
     let continuing = Server::start(|mut stream, _| async move {
-        while stream
-            .write_all(b"HTTP/1.1 100 Continue\r\n\r\n")
-            .await
-            .is_ok()
-        {}
+        while stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.is_ok() {}
     });
     for server in [silent.await, continuing.await] {
-        let error = server
-            .get_within(Caps::default(), IMPATIENT)
-            .await
-            .expect_err("no response");
-        assert!(
-            matches!(
-                error,
-                EgressError::Timeout {
-                    stage: Stage::FirstByte,
-                    ..
-                }
-            ),
-            "{error}"
-        );
+        let error = server.get_within(Caps::default(), IMPATIENT).await.expect_err("no response");
+        assert!(matches!(error, EgressError::Timeout { stage: Stage::FirstByte, .. }), "{error}");
     }
 }
 
@@ -338,10 +249,7 @@ async fn a_redirect_is_returned_and_not_followed() {
     .await;
     let response = server.get(Caps::default()).await.expect("a response");
     assert_eq!(response.status(), StatusCode::FOUND);
-    assert_eq!(
-        response.headers()["location"],
-        "http://169.254.169.254/latest/meta-data/"
-    );
+    assert_eq!(response.headers()["location"], "http://169.254.169.254/latest/meta-data/");
     assert_eq!(text(response).await.expect("empty"), "");
     assert_eq!(server.connections.load(Ordering::SeqCst), 1);
 }
@@ -353,28 +261,15 @@ async fn a_name_that_rebinds_is_asked_once_and_the_checked_address_is_used() {
     let target = || Target::from_uri(&uri.parse().expect("a URI")).expect("a target");
     // The second answer would lead elsewhere: nothing listens there.
     let resolver = Rebinding::new(&[&["127.0.0.1"], &["127.0.0.9"]]);
-    let destination = check(target(), Reach::LOOPBACK, &resolver, SOON)
-        .await
-        .expect("open");
-    let request = Request::get(&uri)
-        .body(Empty::<Bytes>::new())
-        .expect("a request");
-    let sent = Egress::new(Caps::default())
-        .send(destination, request, PATIENT)
-        .await;
+    let destination = check(target(), Reach::LOOPBACK, &resolver, SOON).await.expect("open");
+    let request = Request::get(&uri).body(Empty::<Bytes>::new()).expect("a request");
+    let sent = Egress::new(Caps::default()).send(destination, request, PATIENT).await;
     assert_eq!(text(sent.expect("a response")).await.expect("a body"), "ok");
     assert_eq!(resolver.asked.load(Ordering::SeqCst), 1);
 
     let resolver = Rebinding::new(&[&["8.8.8.8"], &["127.0.0.1"]]);
-    let destination = check(target(), Reach::PUBLIC, &resolver, SOON)
-        .await
-        .expect("public");
-    assert!(
-        destination
-            .addresses()
-            .iter()
-            .all(|address| !address.ip().is_loopback())
-    );
+    let destination = check(target(), Reach::PUBLIC, &resolver, SOON).await.expect("public");
+    assert!(destination.addresses().iter().all(|address| !address.ip().is_loopback()));
     let refused = check(target(), Reach::PUBLIC, &resolver, SOON).await;
     assert!(matches!(refused, Err(Refusal::Address { .. })));
 }
@@ -386,21 +281,13 @@ async fn the_next_address_is_tried_when_one_takes_no_connection() {
     let target = || Target::from_authority(Scheme::Http, &authority).expect("a target");
     let send = async |answers: &[&[&str]]| {
         let resolver = Rebinding::new(answers);
-        let destination = check(target(), Reach::LOOPBACK, &resolver, SOON)
-            .await
-            .expect("open");
+        let destination = check(target(), Reach::LOOPBACK, &resolver, SOON).await.expect("open");
         let request = Request::new(Empty::<Bytes>::new());
-        Egress::new(Caps::default())
-            .send(destination, request, PATIENT)
-            .await
+        Egress::new(Caps::default()).send(destination, request, PATIENT).await
     };
-    let response = send(&[&["127.0.0.2", "127.0.0.1"]])
-        .await
-        .expect("a response");
+    let response = send(&[&["127.0.0.2", "127.0.0.1"]]).await.expect("a response");
     assert_eq!(response.status(), StatusCode::NO_CONTENT);
-    let error = send(&[&["127.0.0.2", "127.0.0.3"]])
-        .await
-        .expect_err("nobody there");
+    let error = send(&[&["127.0.0.2", "127.0.0.3"]]).await.expect_err("nobody there");
     assert!(matches!(error, EgressError::Connect { .. }), "{error}");
 }
 
@@ -421,38 +308,17 @@ async fn a_flood_of_fields_is_refused() {
 
 #[tokio::test]
 async fn what_is_not_http_or_ends_early_is_an_error() {
-    for garbage in [
-        "",
-        "hello\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nbad field\r\n\r\n",
-        "HTTP/1.1 abc",
-    ] {
-        let error = Server::saying(garbage)
-            .await
-            .get(Caps::default())
-            .await
-            .expect_err(garbage);
-        assert!(
-            matches!(error, EgressError::Protocol(_)),
-            "{garbage}: {error:?}"
-        );
+    for garbage in ["", "hello\r\n\r\n", "HTTP/1.1 200 OK\r\nbad field\r\n\r\n", "HTTP/1.1 abc"] {
+        let error = Server::saying(garbage).await.get(Caps::default()).await.expect_err(garbage);
+        assert!(matches!(error, EgressError::Protocol(_)), "{garbage}: {error:?}");
     }
     let switched = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n";
-    assert!(
-        Server::saying(switched)
-            .await
-            .get(Caps::default())
-            .await
-            .is_err()
-    );
+    assert!(Server::saying(switched).await.get(Caps::default()).await.is_err());
     let cut = Server::saying("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf").await;
     let (read, error) = drain(cut.get(Caps::default()).await.expect("a head")).await;
     assert_eq!(read, 4);
     let error = wasmtime_wasi_http::Error::from(error.expect("cut"));
-    assert!(
-        matches!(error, wasmtime_wasi_http::Error::HttpResponseIncomplete),
-        "{error:?}"
-    );
+    assert!(matches!(error, wasmtime_wasi_http::Error::HttpResponseIncomplete), "{error:?}");
 }
 
 /// A request whose body never ends.
@@ -460,9 +326,7 @@ fn endless_upload() -> Request<impl Body<Data = Bytes, Error = io::Error> + Send
     let chunks = futures::stream::repeat_with(|| {
         Ok::<_, io::Error>(http_body::Frame::data(Bytes::from_static(&[b'x'; 1000])))
     });
-    Request::post("/")
-        .body(StreamBody::new(chunks))
-        .expect("a request")
+    Request::post("/").body(StreamBody::new(chunks)).expect("a request")
 }
 
 #[tokio::test]
@@ -472,21 +336,14 @@ async fn dropping_the_body_ends_the_connection_and_an_upload_with_it() {
     let server = Server::start(move |mut stream, _| {
         let told = told.lock().expect("one thread").take();
         async move {
-            let _ = stream
-                .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n")
-                .await;
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n").await;
             let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
             let _ = told.map(|told| told.send(()));
         }
     })
     .await;
-    let egress = Egress::new(Caps {
-        request_body_bytes: u64::MAX,
-        ..Caps::default()
-    });
-    let sent = egress
-        .send(server.destination().await, endless_upload(), PATIENT)
-        .await;
+    let egress = Egress::new(Caps { request_body_bytes: u64::MAX, ..Caps::default() });
+    let sent = egress.send(server.destination().await, endless_upload(), PATIENT).await;
     drop(sent.expect("a head"));
     timeout(SOON, closed).await.expect("in time").expect("told");
 }
@@ -498,39 +355,22 @@ async fn a_request_body_over_its_cap_is_cut() {
     })
     .await;
     let request = endless_upload();
-    let egress = Egress::new(Caps {
-        request_body_bytes: 10_000,
-        ..Caps::default()
-    });
-    let error = egress
-        .send(server.destination().await, request, PATIENT)
-        .await
-        .expect_err("cut");
-    assert!(
-        matches!(error, EgressError::RequestTooLarge { cap: 10_000 }),
-        "{error:?}"
-    );
+    let egress = Egress::new(Caps { request_body_bytes: 10_000, ..Caps::default() });
+    let error = egress.send(server.destination().await, request, PATIENT).await.expect_err("cut");
+    assert!(matches!(error, EgressError::RequestTooLarge { cap: 10_000 }), "{error:?}");
 }
 
 #[tokio::test]
 async fn connections_of_one_call_are_counted() {
     let server = Server::saying("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
-    let egress = Egress::new(Caps {
-        connections: 1,
-        ..Caps::default()
-    });
+    let egress = Egress::new(Caps { connections: 1, ..Caps::default() });
     let send = async |egress: &Egress| {
         let request = Request::new(Empty::<Bytes>::new());
-        egress
-            .send(server.destination().await, request, PATIENT)
-            .await
+        egress.send(server.destination().await, request, PATIENT).await
     };
     let first = send(&egress).await.expect("a response");
     let second = send(&egress).await.expect_err("one too many");
-    assert!(
-        matches!(second, EgressError::Connections { limit: 1 }),
-        "{second}"
-    );
+    assert!(matches!(second, EgressError::Connections { limit: 1 }), "{second}");
     let caps = Caps { connections: 1, ..Caps::default() };
     assert!(send(&egress.for_call(caps)).await.is_ok());
     drop(first);
@@ -581,25 +421,16 @@ impl Authority {
             let (stream, _) = listener.accept().await?;
             let mut stream = acceptor.accept(stream).await?;
             read_head(&mut stream).await;
-            stream
-                .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsecret")
-                .await?;
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsecret").await?;
             stream.shutdown().await
         });
         let target = Target::from_authority(Scheme::Https, &format!("{asked}:{port}"));
         let reach = Reach::NAMED_ADDRESS;
         let resolver = Rebinding::new(&[&["127.0.0.1"]]);
         let destination = check(target.expect("a target"), reach, &resolver, SOON).await;
-        let request = Request::builder()
-            .method(Method::GET)
-            .body(Empty::<Bytes>::new());
+        let request = Request::builder().method(Method::GET).body(Empty::<Bytes>::new());
         let request = request.expect("a request");
-        text(
-            egress
-                .send(destination.expect("open"), request, PATIENT)
-                .await?,
-        )
-        .await
+        text(egress.send(destination.expect("open"), request, PATIENT).await?).await
     }
 }
 
@@ -607,30 +438,19 @@ impl Authority {
 async fn tls_proves_the_original_name_to_a_trusted_root() {
     let authority = Authority::new();
     let trusting = Egress::trusting(Caps::default(), vec![authority.certificate.der().clone()]);
-    let good = authority
-        .ask("api.example.org", "api.example.org", &trusting)
-        .await;
+    let good = authority.ask("api.example.org", "api.example.org", &trusting).await;
     assert_eq!(good.expect("proven"), "secret");
     let address = authority.ask("127.0.0.1", "127.0.0.1", &trusting).await;
     assert_eq!(address.expect("proven"), "secret");
     let untrusting = Egress::new(Caps::default());
     for failed in [
-        authority
-            .ask("api.example.org", "other.example.org", &trusting)
-            .await,
-        authority
-            .ask("127.0.0.1", "api.example.org", &trusting)
-            .await,
-        authority
-            .ask("api.example.org", "api.example.org", &untrusting)
-            .await,
+        authority.ask("api.example.org", "other.example.org", &trusting).await,
+        authority.ask("127.0.0.1", "api.example.org", &trusting).await,
+        authority.ask("api.example.org", "api.example.org", &untrusting).await,
     ] {
         let error = failed.expect_err("not proven");
         assert!(matches!(error, EgressError::Tls(_)), "{error:?}");
         let error = wasmtime_wasi_http::Error::from(error);
-        assert!(
-            matches!(error, wasmtime_wasi_http::Error::TlsCertificateError),
-            "{error:?}"
-        );
+        assert!(matches!(error, wasmtime_wasi_http::Error::TlsCertificateError), "{error:?}");
     }
 }

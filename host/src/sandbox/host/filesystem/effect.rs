@@ -48,8 +48,7 @@ impl Wish {
             create_new: create && open.contains(OpenFlags::EXCLUSIVE),
             truncate,
             write: create || truncate || flags.contains(DescriptorFlags::WRITE),
-            read: flags.contains(DescriptorFlags::READ)
-                || !flags.contains(DescriptorFlags::WRITE),
+            read: flags.contains(DescriptorFlags::READ) || !flags.contains(DescriptorFlags::WRITE),
             folder,
         })
     }

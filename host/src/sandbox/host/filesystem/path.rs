@@ -34,14 +34,13 @@ impl FilesystemView<'_> {
         };
         let outside = self.state.preopens.outside.as_ref();
         if outside.is_some_and(|outside| Arc::ptr_eq(&dir, outside)) {
-            let path = format!("/{}", path.trim_start_matches("./"));
-            if path == "/." {
-                return Ok(locate(&cap_dir(&dir)?, ".", follow)?);
-            }
+            let path = match path.trim_start_matches("./") {
+                "." => "/".to_owned(),
+                path => format!("/{path}"),
+            };
             let request = OutsideRequest { path: &path, mode };
-            let refused = self.state.gate.perform(request, |permit| async {
-                match permit.spend() {}
-            });
+            let refused =
+                self.state.gate.perform(request, |permit| async { match permit.spend() {} });
             return Err(refusal(match refused.await {
                 Ok(never) => never,
                 Err(refused) => refused,
@@ -166,7 +165,11 @@ impl HostDescriptor for FilesystemView<'_> {
         Ok(opened)
     }
 
-    async fn create_directory_at(&mut self, fd: Resource<Descriptor>, path: String) -> FsResult<()> {
+    async fn create_directory_at(
+        &mut self,
+        fd: Resource<Descriptor>,
+        path: String,
+    ) -> FsResult<()> {
         // A folder's name may end in a slash, and must not lead through a link.
         let path = path.trim_end_matches('/');
         self.at(&fd, path, Follow::No, FileOperation::CreateFolder, effect::create_folder).await
@@ -199,7 +202,11 @@ impl HostDescriptor for FilesystemView<'_> {
         self.at(&fd, &path, Follow::No, FileOperation::Read, effect::read_link).await
     }
 
-    async fn remove_directory_at(&mut self, fd: Resource<Descriptor>, path: String) -> FsResult<()> {
+    async fn remove_directory_at(
+        &mut self,
+        fd: Resource<Descriptor>,
+        path: String,
+    ) -> FsResult<()> {
         let path = path.trim_end_matches('/');
         self.at(&fd, path, Follow::No, FileOperation::RemoveFolder, effect::remove_folder).await
     }
@@ -294,8 +301,7 @@ impl HostDescriptor for FilesystemView<'_> {
         bytes: Vec<u8>,
         offset: u64,
     ) -> FsResult<u64> {
-        let operation =
-            FileOperation::Write { offset: Some(offset), bytes: bytes.len() as u64 };
+        let operation = FileOperation::Write { offset: Some(offset), bytes: bytes.len() as u64 };
         self.change(&fd, operation, |file| {
             use std::os::unix::fs::FileExt;
             Ok(file.write_at(&bytes, offset)? as u64)

@@ -64,10 +64,7 @@ pub(super) fn text(shape: &Shape, json: &Value, path: &Path<'_>) -> Result<Val, 
 /// A boolean or a number.
 pub(super) fn number(shape: &Shape, json: &Value, path: &Path<'_>) -> Result<Val, PlainError> {
     match shape {
-        Shape::Bool => json
-            .as_bool()
-            .map(Val::Bool)
-            .ok_or_else(|| mismatch("boolean", json, path)),
+        Shape::Bool => json.as_bool().map(Val::Bool).ok_or_else(|| mismatch("boolean", json, path)),
         Shape::Integer(kind) => integer(*kind, json, path),
         Shape::F32 => f32(json, path),
         _ => float("f64", json, path).map(Val::Float64),
@@ -81,20 +78,13 @@ fn integer(kind: Integer, json: &Value, path: &Path<'_>) -> Result<Val, PlainErr
         _ => None,
     };
     let Some(value) = value else {
-        let or_string = if kind.is_wide() {
-            " or decimal string"
-        } else {
-            ""
-        };
+        let or_string = if kind.is_wide() { " or decimal string" } else { "" };
         let expected = format!("integer{or_string} ({})", kind.name());
         return Err(mismatch(&expected, json, path));
     };
     fit(kind, value).ok_or_else(|| {
         let (min, max) = kind.range();
-        let problem = format!(
-            "{value} is out of range for {}: {min} to {max}",
-            kind.name()
-        );
+        let problem = format!("{value} is out of range for {}: {min} to {max}", kind.name());
         argument(path, problem)
     })
 }
@@ -105,10 +95,7 @@ fn whole(number: &Number) -> Option<i128> {
         return Some(value);
     }
     let value = number.as_f64().filter(|value| value.fract() == 0.0)?;
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "saturates beyond i128, out of any range"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "saturates beyond i128, out of any range")]
     Some(value as i128)
 }
 
@@ -149,17 +136,11 @@ fn float(name: &str, json: &Value, path: &Path<'_>) -> Result<f64, PlainError> {
 
 fn f32(json: &Value, path: &Path<'_>) -> Result<Val, PlainError> {
     let wide = float("f32", json, path)?;
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "rounds; an overflow is refused below"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "rounds; an overflow is refused below")]
     let narrow = wide as f32;
     if narrow.is_infinite() && wide.is_finite() {
         let max = f32::MAX;
-        return Err(argument(
-            path,
-            format!("{wide} is out of range for f32: -{max:e} to {max:e}"),
-        ));
+        return Err(argument(path, format!("{wide} is out of range for f32: -{max:e} to {max:e}")));
     }
     Ok(Val::Float32(narrow))
 }
@@ -185,7 +166,5 @@ pub(super) fn bytes(
         return Ok(None);
     }
     let decoded = STANDARD.decode(text);
-    decoded
-        .map(Some)
-        .map_err(|error| argument(&path, format!("not base64: {error}")))
+    decoded.map(Some).map_err(|error| argument(&path, format!("not base64: {error}")))
 }

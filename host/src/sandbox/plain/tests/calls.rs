@@ -1,6 +1,7 @@
 //! Handles: calls inside of arguments, against a component with a resource.
 
 use super::echo::{call, engine};
+use crate::sandbox::plain::shape::Shape;
 use crate::sandbox::plain::{Exports, LimitName, Limits, Outcome, PlainError};
 use serde_json::{Value, json};
 use wasmtime::component::Component;
@@ -81,46 +82,24 @@ fn refused(name: &str, arguments: Value) -> PlainError {
     let component = store();
     let exports = Exports::of(&component);
     let export = exports.resolve(name).unwrap();
-    exports
-        .plan(export, &arguments, &Limits::default())
-        .unwrap_err()
+    exports.plan(export, &arguments, &Limits::default()).unwrap_err()
 }
 
 #[test]
 fn exports_are_listed_with_names_and_signatures() {
     let component = store();
     let exports = Exports::of(&component);
-    let list: Vec<(&str, &str)> = exports
-        .list()
-        .iter()
-        .map(|e| (e.name.as_str(), e.signature.as_str()))
-        .collect();
+    let list: Vec<(&str, &str)> =
+        exports.list().iter().map(|e| (e.name.as_str(), e.signature.as_str())).collect();
     let expected = [
-        (
-            "demo:db/store.bucket.new",
-            "bucket.new: func(start: u32) -> bucket",
-        ),
-        (
-            "demo:db/store.bucket.open",
-            "bucket.open: func(start: u32) -> result<bucket, u32>",
-        ),
-        (
-            "demo:db/store.bucket.get",
-            "bucket.get: func(self: borrow<bucket>) -> u32",
-        ),
+        ("demo:db/store.bucket.new", "bucket.new: func(start: u32) -> bucket"),
+        ("demo:db/store.bucket.open", "bucket.open: func(start: u32) -> result<bucket, u32>"),
+        ("demo:db/store.bucket.get", "bucket.get: func(self: borrow<bucket>) -> u32"),
         ("demo:db/store.same", "same: func(it: bucket) -> bucket"),
-        (
-            "demo:db/store.sum",
-            "sum: func(all: list<borrow<bucket>>) -> u32",
-        ),
+        ("demo:db/store.sum", "sum: func(all: list<borrow<bucket>>) -> u32"),
     ];
     assert_eq!(list, expected);
-    assert!(
-        exports
-            .list()
-            .iter()
-            .all(|export| export.not_callable.is_none())
-    );
+    assert!(exports.list().iter().all(|export| export.not_callable.is_none()));
     let by_version = exports.resolve("demo:db/store@1.0.0.bucket.get").unwrap();
     assert_eq!(by_version.name, "demo:db/store.bucket.get");
     let schema = exports.arguments_schema(by_version);
@@ -148,12 +127,7 @@ fn handles_are_made_by_fallible_functions_and_inside_of_calls() {
 #[test]
 fn a_failed_inner_call_stops_the_call_with_its_error() {
     let open = json!({"$call": "demo:db/store.bucket.open", "arguments": {"start": 0}});
-    let error = call(
-        &store(),
-        "demo:db/store.sum",
-        &json!({"all": [make(1), open]}),
-    )
-    .unwrap_err();
+    let error = call(&store(), "demo:db/store.sum", &json!({"all": [make(1), open]})).unwrap_err();
     let expected = "$.all[1]: `demo:db/store.bucket.open` returned an error: 7";
     assert_eq!(error.to_string(), expected);
     // As the outer call, the same error is the tool's own.
@@ -164,10 +138,7 @@ fn a_failed_inner_call_stops_the_call_with_its_error() {
 #[test]
 fn a_handle_in_a_result_is_only_shown() {
     let outcome = call(&store(), "demo:db/store.bucket.new", &json!({"start": 1}));
-    assert_eq!(
-        outcome,
-        Ok(Outcome::Returned(json!({"$resource": "bucket#0"})))
-    );
+    assert_eq!(outcome, Ok(Outcome::Returned(json!({"$resource": "bucket#0"}))));
 }
 
 #[test]
@@ -177,54 +148,24 @@ fn a_call_inside_must_make_the_handle_that_is_expected() {
     let expected = "$.self.$call: `demo:db/store.sum` does not make a `bucket`";
     assert_eq!(error.to_string(), expected);
     let error = refused(get, json!({"self": {"$call": "demo:db/store.bucket.nwe"}}));
-    assert!(
-        error
-            .to_string()
-            .contains("did you mean `demo:db/store.bucket.new`?"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("did you mean `demo:db/store.bucket.new`?"), "{error}");
     let error = refused(get, json!({"self": {"$call": "demo:db/store.bucket.new"}}));
-    assert_eq!(
-        error.to_string(),
-        "$.self.arguments: missing field `start`: u32"
-    );
+    assert_eq!(error.to_string(), "$.self.arguments: missing field `start`: u32");
     let error = refused(get, json!({"self": 5}));
-    assert!(
-        error
-            .to_string()
-            .starts_with("$.self: expected a `bucket` as {\"$call\""),
-        "{error}"
-    );
+    assert!(error.to_string().starts_with("$.self: expected a `bucket` as {\"$call\""), "{error}");
 }
 
 #[test]
 fn calls_inside_are_bounded_in_number_and_depth() {
     let many: Vec<Value> = (0..33).map(make).collect();
     let error = refused("demo:db/store.sum", json!({"all": many}));
-    assert!(
-        matches!(
-            error,
-            PlainError::Limit {
-                limit: LimitName::Calls,
-                max: 32,
-                ..
-            }
-        ),
-        "{error}"
-    );
+    assert!(matches!(error, PlainError::Limit { limit: LimitName::Calls, max: 32, .. }), "{error}");
     let mut deep = make(1);
     for _ in 0..8 {
         deep = json!({"$call": "demo:db/store.same", "arguments": {"it": deep}});
     }
     let error = refused("demo:db/store.bucket.get", json!({"self": deep}));
-    assert!(matches!(
-        error,
-        PlainError::Limit {
-            limit: LimitName::CallDepth,
-            max: 8,
-            ..
-        }
-    ));
+    assert!(matches!(error, PlainError::Limit { limit: LimitName::CallDepth, max: 8, .. }));
 }
 
 #[test]
@@ -240,19 +181,11 @@ fn what_has_no_form_in_json_is_listed_with_its_reason() {
     let component = Component::new(&engine(), text).unwrap();
     let exports = Exports::of(&component);
     let reason = |name: &str| exports.resolve(name).unwrap().not_callable.as_deref();
-    assert_eq!(
-        reason("wait"),
-        Some("its type holds a future, which has no form in JSON")
-    );
-    assert_eq!(
-        reason("read"),
-        Some("it needs a `input`, which no export makes")
-    );
+    assert_eq!(reason("wait"), Some("its type holds a future, which has no form in JSON"));
+    assert_eq!(reason("read"), Some("it needs the handle `input`, which no export makes"));
     assert_eq!(reason("count"), None);
     let wait = exports.resolve("wait").unwrap();
-    let error = exports
-        .plan(wait, &json!({}), &Limits::default())
-        .unwrap_err();
+    let error = exports.plan(wait, &json!({}), &Limits::default()).unwrap_err();
     assert!(matches!(error, PlainError::NotCallable { .. }));
 }
 
@@ -274,12 +207,33 @@ fn a_type_that_unfolds_exponentially_is_listed_as_too_large() {
     let component = Component::new(&engine(), text).unwrap();
     let exports = Exports::of(&component);
     let export = exports.resolve("f").unwrap();
-    assert!(
-        export
-            .not_callable
-            .as_ref()
-            .unwrap()
-            .contains("too many parts")
-    );
+    assert!(export.not_callable.as_ref().unwrap().contains("too many parts"));
     assert_eq!(export.signature, "f: func(…)");
+}
+
+#[test]
+fn a_huge_table_of_names_costs_no_walk_a_value() {
+    let cases: Vec<(String, Option<Shape>)> =
+        (0..10_000).map(|i| (format!("c{i}"), None)).collect();
+    let shape = Shape::List(Box::new(Shape::Variant(cases.into_iter().collect())));
+    let json = json!(vec!["c9999"; 200_000]);
+    let start = std::time::Instant::now();
+    let value = super::decode(&shape, &json, &Limits::default()).unwrap();
+    assert_eq!(super::encode(&shape, value, &Limits::default()).unwrap(), json);
+    // A walk a value is 4 * 10^9 comparisons, some ten seconds.
+    assert!(start.elapsed().as_secs() < 3);
+}
+
+#[test]
+fn a_name_too_long_to_list_is_left_out() {
+    let long = "x".repeat(600);
+    let text = format!(
+        r#"(component (core module $m (func (export "f")))
+            (core instance $i (instantiate $m))
+            (func (export "{long}") (canon lift (core func $i "f")))
+            (func (export "f") (canon lift (core func $i "f"))))"#
+    );
+    let exports = Exports::of(&Component::new(&engine(), text).unwrap());
+    assert!(exports.is_truncated());
+    assert_eq!(exports.list().len(), 1);
 }

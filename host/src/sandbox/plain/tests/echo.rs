@@ -18,9 +18,7 @@ const PADDING: usize = 16;
 /// An engine that knows every type of the component model.
 pub(super) fn engine() -> Engine {
     let mut config = Config::new();
-    config
-        .wasm_component_model_map(true)
-        .wasm_component_model_fixed_length_lists(true);
+    config.wasm_component_model_map(true).wasm_component_model_fixed_length_lists(true);
     Engine::new(&config).unwrap()
 }
 
@@ -56,9 +54,7 @@ impl Types {
     fn component(shape: &Shape) -> String {
         let mut types = Self::default();
         let name = types.reference(shape);
-        let padding = (0..PADDING)
-            .map(|i| format!("(param \"p{i}\" u32)"))
-            .collect::<String>();
+        let padding = (0..PADDING).map(|i| format!("(param \"p{i}\" u32)")).collect::<String>();
         let text = types.text;
         format!(
             r#"(component {CORE} {text}
@@ -92,22 +88,17 @@ impl Types {
             }
             Shape::Variant(cases) => {
                 let case = |(name, payload): &(String, Option<Shape>)| {
-                    let payload = payload
-                        .as_ref()
-                        .map(|p| self.reference(p))
-                        .unwrap_or_default();
+                    let payload = payload.as_ref().map(|p| self.reference(p)).unwrap_or_default();
                     format!("(case {name:?} {payload})")
                 };
                 format!("(variant {})", cases.iter().map(case).collect::<String>())
             }
-            Shape::Enum(names) => format!("(enum {})", quoted(names)),
-            Shape::Flags(names) => format!("(flags {})", quoted(names)),
+            Shape::Enum(names) => format!("(enum {})", quoted(names.names())),
+            Shape::Flags(names) => format!("(flags {})", quoted(names.names())),
             Shape::Option(some) => format!("(option {})", self.reference(some)),
             Shape::Result { ok, err } => {
                 let ok = ok.as_ref().map(|ok| self.reference(ok)).unwrap_or_default();
-                let err = err
-                    .as_ref()
-                    .map(|err| format!("(error {})", self.reference(err)));
+                let err = err.as_ref().map(|err| format!("(error {})", self.reference(err)));
                 format!("(result {ok} {})", err.unwrap_or_default())
             }
             Shape::Own(_) | Shape::Borrow(_) | Shape::Channel(_) => unreachable!("not generated"),
@@ -116,17 +107,13 @@ impl Types {
         self.count += 1;
         // Exported functions may use records and the like only under an exported name.
         write!(self.text, "(type $d{number} {definition})").unwrap();
-        write!(
-            self.text,
-            "(export $t{number} \"t{number}\" (type $d{number}))"
-        )
-        .unwrap();
+        write!(self.text, "(export $t{number} \"t{number}\" (type $d{number}))").unwrap();
         format!("$t{number}")
     }
 }
 
-fn quoted(names: &[String]) -> String {
-    names.iter().map(|name| format!("{name:?} ")).collect()
+fn quoted<'n>(names: impl Iterator<Item = &'n str>) -> String {
+    names.map(|name| format!("{name:?} ")).collect()
 }
 
 /// Plans a call and makes it, and all calls inside of its arguments.
@@ -141,17 +128,13 @@ pub(super) fn call(
     let schema = exports.arguments_schema(export);
     let valid = jsonschema::draft202012::is_valid(&schema, arguments);
     let mut run = exports.plan(export, arguments, &limits)?.start();
-    assert!(
-        valid,
-        "the plan accepts what the schema refuses: {schema} {arguments}"
-    );
+    assert!(valid, "the plan accepts what the schema refuses: {schema} {arguments}");
     let mut store = Store::new(component.engine(), ());
     let linker = Linker::new(component.engine());
     let instance = linker.instantiate(&mut store, component).unwrap();
     while let Some(mut call) = run.next_call() {
         let func = instance.get_func(&mut store, call.export.index).unwrap();
-        func.call(&mut store, &call.arguments, &mut call.results)
-            .unwrap();
+        func.call(&mut store, &call.arguments, &mut call.results).unwrap();
         if let Some(outcome) = run.answer(call.results)? {
             return Ok(outcome);
         }
@@ -174,7 +157,7 @@ proptest! {
         let component = Component::new(&engine(), Types::component(&shape)).unwrap();
         let exports = Exports::of(&component);
         let export = exports.resolve("echo").unwrap();
-        prop_assert_eq!(&export.parameters[0].1, &shape);
+        prop_assert_eq!(export.parameters.at(0), &shape);
         prop_assert_eq!(export.result.as_ref(), Some(&shape));
 
         let json = encode(&shape, value, &Limits::default()).unwrap();

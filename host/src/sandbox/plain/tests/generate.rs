@@ -1,22 +1,13 @@
 //! Random types, and random values of a type.
 
 use crate::sandbox::plain::shape::{Integer, Shape};
+use crate::sandbox::plain::table::Table;
 use proptest::prelude::*;
 use wasmtime::component::Val;
 
 /// Names that would be mistaken for the JSON forms of other types, if anything could.
-const NAMES: [&str; 10] = [
-    "some",
-    "ok",
-    "err",
-    "base64",
-    "utf8",
-    "value",
-    "max-size",
-    "a",
-    "null",
-    "arguments",
-];
+const NAMES: [&str; 10] =
+    ["some", "ok", "err", "base64", "utf8", "value", "max-size", "a", "null", "arguments"];
 
 /// A random type without handles, a few levels deep.
 pub(super) fn shape() -> impl Strategy<Value = Shape> {
@@ -30,8 +21,9 @@ pub(super) fn shape() -> impl Strategy<Value = Shape> {
             (map_key(), boxed).prop_map(|(key, value)| Shape::Map(Box::new(key), value)),
             (side.clone(), side).prop_map(|(ok, err)| Shape::Result { ok, err }),
             proptest::collection::vec(inner.clone(), 1..4).prop_map(Shape::Tuple),
-            named(inner.clone()).prop_map(Shape::Record),
-            named(proptest::option::of(inner)).prop_map(Shape::Variant),
+            named(inner.clone()).prop_map(|of| Shape::Record(of.into_iter().collect())),
+            named(proptest::option::of(inner))
+                .prop_map(|of| Shape::Variant(of.into_iter().collect())),
         ]
     })
 }
@@ -41,8 +33,8 @@ fn leaf() -> impl Strategy<Value = Shape> {
         .prop_map(|names| names.into_iter().map(str::to_owned).collect::<Vec<_>>());
     prop_oneof![
         5 => scalar(),
-        1 => names.clone().prop_map(Shape::Enum),
-        1 => names.prop_map(Shape::Flags),
+        1 => names.clone().prop_map(|of| Shape::Enum(of.into_iter().collect())),
+        1 => names.prop_map(|of| Shape::Flags(of.into_iter().collect())),
         1 => Just(Shape::List(Box::new(Shape::Integer(Integer::U8)))),
     ]
 }
@@ -64,12 +56,7 @@ fn integer() -> impl Strategy<Value = Shape> {
 }
 
 fn map_key() -> impl Strategy<Value = Shape> {
-    prop_oneof![
-        Just(Shape::String),
-        Just(Shape::Char),
-        Just(Shape::Bool),
-        integer()
-    ]
+    prop_oneof![Just(Shape::String), Just(Shape::Char), Just(Shape::Bool), integer()]
 }
 
 fn named<T: std::fmt::Debug + Clone + 'static>(
@@ -78,11 +65,7 @@ fn named<T: std::fmt::Debug + Clone + 'static>(
     proptest::sample::subsequence(NAMES.to_vec(), 1..4).prop_flat_map(move |names| {
         let count = names.len();
         proptest::collection::vec(of.clone(), count).prop_map(move |of| {
-            names
-                .iter()
-                .map(|name| (*name).to_owned())
-                .zip(of)
-                .collect::<Vec<_>>()
+            names.iter().map(|name| (*name).to_owned()).zip(of).collect::<Vec<_>>()
         })
     })
 }
@@ -104,41 +87,32 @@ pub(super) fn value(shape: &Shape) -> BoxedStrategy<Val> {
         Shape::F64 => any::<f64>().prop_map(Val::Float64).boxed(),
         Shape::Char => any::<char>().prop_map(Val::Char).boxed(),
         Shape::String => any::<String>().prop_map(Val::String).boxed(),
-        Shape::List(item) => proptest::collection::vec(value(item), 0..4)
-            .prop_map(Val::List)
-            .boxed(),
-        Shape::FixedList(item, length) => proptest::collection::vec(value(item), *length)
-            .prop_map(Val::FixedLengthList)
-            .boxed(),
+        Shape::List(item) => {
+            proptest::collection::vec(value(item), 0..4).prop_map(Val::List).boxed()
+        }
+        Shape::FixedList(item, length) => {
+            proptest::collection::vec(value(item), *length).prop_map(Val::FixedLengthList).boxed()
+        }
         Shape::Map(key, item) => map_value(key, item),
         Shape::Record(fields) => {
-            let fields = fields
-                .iter()
-                .map(|(name, shape)| (Just(name.clone()), value(shape)));
+            let fields = fields.iter().map(|(name, shape)| (Just(name.clone()), value(shape)));
             fields.collect::<Vec<_>>().prop_map(Val::Record).boxed()
         }
-        Shape::Tuple(items) => items
-            .iter()
-            .map(value)
-            .collect::<Vec<_>>()
-            .prop_map(Val::Tuple)
-            .boxed(),
+        Shape::Tuple(items) => {
+            items.iter().map(value).collect::<Vec<_>>().prop_map(Val::Tuple).boxed()
+        }
         Shape::Variant(cases) => {
-            let cases = cases.clone();
+            let cases: Vec<_> = cases.iter().cloned().collect();
             proptest::sample::select(cases)
                 .prop_flat_map(|(name, shape)| {
                     payload(shape.as_ref()).prop_map(move |v| Val::Variant(name.clone(), v))
                 })
                 .boxed()
         }
-        Shape::Enum(names) => proptest::sample::select(names.clone())
-            .prop_map(Val::Enum)
-            .boxed(),
+        Shape::Enum(names) => proptest::sample::select(list(names)).prop_map(Val::Enum).boxed(),
         Shape::Flags(names) => {
             let count = 0..=names.len();
-            proptest::sample::subsequence(names.clone(), count)
-                .prop_map(Val::Flags)
-                .boxed()
+            proptest::sample::subsequence(list(names), count).prop_map(Val::Flags).boxed()
         }
         Shape::Option(some) => {
             let some = value(some).prop_map(Box::new);
@@ -151,6 +125,10 @@ pub(super) fn value(shape: &Shape) -> BoxedStrategy<Val> {
         .boxed(),
         Shape::Own(_) | Shape::Borrow(_) | Shape::Channel(_) => unreachable!("not generated"),
     }
+}
+
+fn list(names: &Table<()>) -> Vec<String> {
+    names.names().map(str::to_owned).collect()
 }
 
 fn payload(shape: Option<&Shape>) -> BoxedStrategy<Option<Box<Val>>> {
@@ -168,18 +146,11 @@ fn map_value(key: &Shape, item: &Shape) -> BoxedStrategy<Val> {
             .prop_map(|mut entries| {
                 entries.sort_by(|(a, _), (b, _)| a.cmp(b));
                 entries.dedup_by(|(a, _), (b, _)| a == b);
-                Val::Map(
-                    entries
-                        .into_iter()
-                        .map(|(key, v)| (Val::String(key), v))
-                        .collect(),
-                )
+                Val::Map(entries.into_iter().map(|(key, v)| (Val::String(key), v)).collect())
             })
             .boxed();
     }
-    proptest::collection::vec((value(key), value(item)), 0..4)
-        .prop_map(Val::Map)
-        .boxed()
+    proptest::collection::vec((value(key), value(item)), 0..4).prop_map(Val::Map).boxed()
 }
 
 fn integer_value(kind: Integer) -> BoxedStrategy<Val> {
@@ -190,11 +161,7 @@ fn integer_value(kind: Integer) -> BoxedStrategy<Val> {
         Integer::U16 => any::<u16>().prop_map(Val::U16).boxed(),
         Integer::S32 => any::<i32>().prop_map(Val::S32).boxed(),
         Integer::U32 => any::<u32>().prop_map(Val::U32).boxed(),
-        Integer::S64 => prop_oneof![any::<i64>(), Just(i64::MIN)]
-            .prop_map(Val::S64)
-            .boxed(),
-        Integer::U64 => prop_oneof![any::<u64>(), Just(u64::MAX)]
-            .prop_map(Val::U64)
-            .boxed(),
+        Integer::S64 => prop_oneof![any::<i64>(), Just(i64::MIN)].prop_map(Val::S64).boxed(),
+        Integer::U64 => prop_oneof![any::<u64>(), Just(u64::MAX)].prop_map(Val::U64).boxed(),
     }
 }

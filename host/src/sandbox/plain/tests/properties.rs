@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 3_000, ..ProptestConfig::default() })]
 
     #[test]
     fn a_value_survives_the_way_to_json_text_and_back((shape, value) in shape_and_value()) {
@@ -105,9 +105,8 @@ fn apply((steps, new): &(Vec<usize>, Value), json: Value) -> Value {
 }
 
 fn any_json() -> impl Strategy<Value = Value> {
-    let names = vec![
-        "some", "ok", "err", "base64", "utf8", "value", "a", "NaN", "aGk=", "12", "-1",
-    ];
+    let names =
+        vec!["some", "ok", "err", "base64", "utf8", "value", "a", "NaN", "aGk=", "12", "-1"];
     let name = proptest::sample::select(names).prop_map(str::to_owned);
     let leaf = prop_oneof![
         Just(Value::Null),

@@ -1,0 +1,90 @@
+#!/usr/bin/env bash
+# Installs what is missing, rebuilds every guest from source, and runs everything.
+#
+#   bash tests/run.sh                 all of it
+#   bash tests/run.sh --without NAME  leaves out one part: guests, lint, project
+#   bash tests/run.sh --long          also what takes long: the benches with their budgets
+#
+# It ends with a failure when something is missing that was not left out by name.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+without=()
+long=no
+while [ $# -gt 0 ]; do
+    case $1 in
+        --without) without+=("${2:?--without needs a name}"); shift 2 ;;
+        --long) long=yes; shift ;;
+        -h | --help) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 0 ;;
+        *) echo "run.sh: there is no option $1" >&2; exit 2 ;;
+    esac
+done
+
+wanted() { # NAME: whether a part was not left out
+    local name
+    for name in ${without[@]+"${without[@]}"}; do
+        if [ "$name" = "$1" ]; then
+            echo "== left out: $1"
+            return 1
+        fi
+    done
+    echo "== $1 ($SECONDS s)"
+}
+
+need() { # COMMAND WHERE-FROM
+    command -v "$1" >/dev/null || { echo "run.sh: $1 is missing: $2" >&2; exit 1; }
+}
+
+need cargo "install Rust 1.95 or newer with rustup"
+need cc "install a C compiler: SQLite and the engine's runtime are built with it"
+
+# One profile builds everything the tests run, so that the engine is compiled once.
+tests() { cargo test --release --locked -p aos-host "$@"; }
+
+if wanted lint; then
+    cargo fmt --all --check
+    (cd plugins && cargo fmt --all --check)
+    cargo clippy --locked -p aos-host --all-targets -- -D warnings
+    cargo clippy --locked -p aos-sdk -p aos-sdk-macros --all-targets -- -D warnings
+fi
+
+if wanted guests; then
+    # The tests run against components that were just built, not against the committed ones.
+    dist=$PWD/target/rebuilt
+    bash plugins/build.sh --out "$dist"
+    bash plugins/build.sh --check
+    if [ -x tests/guests/build.sh ]; then bash tests/guests/build.sh --check; fi
+    export AOS_TEST_DIST=$dist
+    (cd plugins && cargo test --locked --workspace)
+    cargo test --locked -p aos-sdk -p aos-sdk-macros
+fi
+
+echo "== host ($SECONDS s)"
+tests
+
+echo "== the README's first command ($SECONDS s)"
+answer=$(cargo run --release --locked -p aos-host -- run plugins/dist/calculator.wasm \
+    --store memory: --input '{"expression":"(2+3)*4^2"}')
+[ "$answer" = 80 ] || { echo "run.sh: it printed $answer instead of 80" >&2; exit 1; }
+
+if wanted project; then
+    # A new tool: every command that `aos-host new` prints.
+    host=$PWD/target/release/aos-host
+    folder=$(mktemp -d)
+    trap 'rm -rf "$folder"' EXIT
+    (
+        cd "$folder"
+        export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$OLDPWD/target/new-tool}
+        "$host" new my-tool --kind tool
+        cd my-tool
+        cargo test
+        ./build.sh
+        "$host" run dist/my-tool.wasm --store memory:
+    )
+fi
+
+if [ $long = yes ]; then
+    echo "== benches ($SECONDS s)"
+    cargo bench --locked -p aos-host
+fi
+echo "== all of it passed in $SECONDS s"
