@@ -1,0 +1,240 @@
+//! Export: JSON lines, one object a line, and the same verification without the store.
+//!
+//! The first line is the store, then each chain's registration followed by its rows. Hashes and
+//! ids are hexadecimal. A `body` is the JSON that was sealed, byte for byte; one that would not
+//! survive that way stands as text in `body_text`.
+
+use super::heads::hex_bytes;
+use super::lines::Lines;
+use super::{JournalError, Report, Verifier};
+use crate::storage::{
+    ChainRange, ChainRecord, Hex, PAGE_ROWS_MAX, RowRange, Storage, StoreId, StoredRow,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::io::{BufRead, Write};
+
+/// What to export.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exported {
+    /// All chains.
+    All,
+    /// The chain with this number.
+    Chain(i64),
+}
+
+#[derive(Deserialize)]
+struct Tag<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoreLine<'a> {
+    #[serde(rename = "type")]
+    kind: Cow<'a, str>,
+    format: u32,
+    id: Cow<'a, str>,
+    /// Whether all chains follow.
+    whole: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ChainLine<'a> {
+    #[serde(rename = "type")]
+    kind: Cow<'a, str>,
+    number: i64,
+    id: Cow<'a, str>,
+    opened_us: i64,
+    plugin: Cow<'a, str>,
+    first: Cow<'a, str>,
+    link: Cow<'a, str>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct RowLine<'a> {
+    #[serde(rename = "type")]
+    line: Cow<'a, str>,
+    chain: i64,
+    seq: i64,
+    time_us: i64,
+    kind: Cow<'a, str>,
+    who: Cow<'a, str>,
+    call: Cow<'a, str>,
+    component: Cow<'a, str>,
+    capability: Cow<'a, str>,
+    target: Cow<'a, str>,
+    verdict: Cow<'a, str>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    body: Option<&'a RawValue>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    body_text: Option<Cow<'a, str>>,
+    hash: Cow<'a, str>,
+}
+
+const FORMAT: u32 = 1;
+
+/// Writes an export. Chains that are registered meanwhile are left out. Fails if the store cannot
+/// be read or the output not be written.
+pub async fn export(
+    store: &dyn Storage,
+    what: Exported,
+    out: &mut (dyn Write + Send),
+) -> Result<(), JournalError> {
+    let head = store.head().await?;
+    let (first, last) = match what {
+        Exported::All => (i64::MIN, head.chains),
+        Exported::Chain(number) => (number, number),
+    };
+    let id = head.id.to_string().into();
+    let whole = what == Exported::All;
+    line(out, &StoreLine { kind: "store".into(), format: FORMAT, id, whole })?;
+    let mut from = first;
+    loop {
+        let mut page = store.chains(ChainRange::From(from), PAGE_ROWS_MAX).await?;
+        page.retain(|chain| chain.number <= last);
+        let Some(newest) = page.last() else { break };
+        from = newest.number.saturating_add(1);
+        for chain in page {
+            line(out, &chain_line(&chain))?;
+            export_rows(store, chain.number, out).await?;
+        }
+    }
+    out.flush()?;
+    Ok(())
+}
+
+async fn export_rows(
+    store: &dyn Storage,
+    chain: i64,
+    out: &mut (dyn Write + Send),
+) -> Result<(), JournalError> {
+    let mut from = i64::MIN;
+    loop {
+        let range = RowRange { from: (chain, from), until_chain: chain };
+        let page = store.rows(range, PAGE_ROWS_MAX).await?;
+        let Some(last) = page.last() else { return Ok(()) };
+        from = last.seq.saturating_add(1);
+        for row in &page {
+            line(out, &row_line(row))?;
+        }
+    }
+}
+
+fn line(out: &mut (dyn Write + Send), line: &impl Serialize) -> Result<(), JournalError> {
+    serde_json::to_writer(&mut *out, line).map_err(std::io::Error::from)?;
+    Ok(out.write_all(b"\n")?)
+}
+
+fn hex(bytes: &[u8]) -> Cow<'static, str> {
+    Hex(bytes).to_string().into()
+}
+
+fn chain_line(chain: &ChainRecord) -> ChainLine<'_> {
+    ChainLine {
+        kind: "chain".into(),
+        number: chain.number,
+        id: hex(&chain.id),
+        opened_us: chain.opened_us,
+        plugin: chain.plugin.as_str().into(),
+        first: hex(&chain.first),
+        link: hex(&chain.link),
+    }
+}
+
+fn row_line(row: &StoredRow) -> RowLine<'_> {
+    let call = match uuid::Uuid::from_slice(&row.call) {
+        Ok(call) => call.to_string().into(),
+        Err(_) => hex(&row.call),
+    };
+    // `null` would read back as "none", and a line cannot hold a line end.
+    let raw = serde_json::from_str::<&RawValue>(&row.body).ok();
+    let body = raw.filter(|raw| raw.get() == row.body && raw.get() != "null");
+    let body = body.filter(|raw| !raw.get().contains(['\n', '\r']));
+    let text = (body.is_none() && !row.body.is_empty()).then(|| row.body.as_str().into());
+    RowLine {
+        line: "row".into(),
+        chain: row.chain,
+        seq: row.seq,
+        time_us: row.time_us,
+        kind: row.kind.as_str().into(),
+        who: row.who.as_str().into(),
+        call,
+        component: hex(&row.component),
+        capability: row.capability.as_str().into(),
+        target: row.target.as_str().into(),
+        verdict: row.verdict.as_str().into(),
+        body,
+        body_text: text,
+        hash: hex(&row.hash),
+    }
+}
+
+/// Checks an export as [`super::verify`] checks a store. Fails if a line is not one of an export;
+/// what it says is a problem in the report.
+pub fn verify_export(input: impl BufRead) -> Result<Report, JournalError> {
+    let mut lines = Lines::new(input, "export");
+    let first = lines.next()?.and_then(|line| serde_json::from_str::<StoreLine<'_>>(line).ok());
+    let store = first.filter(|first| first.kind == "store" && first.format == FORMAT);
+    let store = store.and_then(|line| Some((line.id.parse::<StoreId>().ok()?, line.whole)));
+    let mut verifier = match store {
+        Some((id, true)) => Verifier::new(id),
+        Some((id, false)) => Verifier::partial(id),
+        None => return Err(lines.error("an export of format 1 starts with its store")),
+    };
+    loop {
+        let Some(line) = lines.next()? else { return Ok(verifier.finish()) };
+        match read_line(line) {
+            Ok(Line::Chain(chain)) => verifier.chain(chain, None),
+            Ok(Line::Row(row)) => verifier.row(&row),
+            Err(what) => return Err(lines.error(what)),
+        }
+    }
+}
+
+enum Line {
+    Chain(ChainRecord),
+    Row(StoredRow),
+}
+
+fn read_line(line: &str) -> Result<Line, String> {
+    let wrong = |error: serde_json::Error| error.to_string();
+    let tag: Tag<'_> = serde_json::from_str(line).map_err(wrong)?;
+    let read = match &*tag.kind {
+        "chain" => chain_record(serde_json::from_str(line).map_err(wrong)?).map(Line::Chain),
+        "row" => stored_row(serde_json::from_str(line).map_err(wrong)?).map(Line::Row),
+        other => return Err(format!("`{other}` is neither `chain` nor `row`")),
+    };
+    read.ok_or_else(|| "a hash or id is not hexadecimal".to_owned())
+}
+
+fn chain_record(line: ChainLine<'_>) -> Option<ChainRecord> {
+    Some(ChainRecord {
+        number: line.number,
+        id: hex_bytes(&line.id)?,
+        opened_us: line.opened_us,
+        plugin: line.plugin.into_owned(),
+        first: hex_bytes(&line.first)?,
+        link: hex_bytes(&line.link)?,
+    })
+}
+
+fn stored_row(line: RowLine<'_>) -> Option<StoredRow> {
+    let text = line.body_text.map(Cow::into_owned);
+    let body = line.body.map(|body| body.get().to_owned()).or(text);
+    Some(StoredRow {
+        chain: line.chain,
+        seq: line.seq,
+        time_us: line.time_us,
+        kind: line.kind.into_owned(),
+        who: line.who.into_owned(),
+        call: hex_bytes(&line.call)?,
+        component: hex_bytes(&line.component)?,
+        capability: line.capability.into_owned(),
+        target: line.target.into_owned(),
+        verdict: line.verdict.into_owned(),
+        body: body.unwrap_or_default(),
+        hash: hex_bytes(&line.hash)?,
+    })
+}

@@ -1,0 +1,258 @@
+//! What every [`Storage`] must do. Each implementation runs [`run`] on empty stores of its own.
+
+use super::keyvalue::{KEYS_PAGE, PAIR_BYTES, QUOTA_BYTES, VALUE_BYTES_MAX};
+use super::*;
+use crate::types::{CallId, ComponentHash};
+use std::future::Future;
+
+/// Runs every case, each on a fresh store from `open`.
+pub(crate) async fn run<F: Future<Output = Arc<dyn Storage>>>(open: impl Fn() -> F) {
+    chains_are_numbered_and_linked_in_order(&*open().await).await;
+    rows_come_back_as_they_were_written(&*open().await).await;
+    batches_of_every_size_are_written_whole(&*open().await).await;
+    pages_end_by_rows_and_by_bytes(&*open().await).await;
+    a_row_of_no_chain_leaves_nothing_of_its_batch(&*open().await).await;
+    chains_are_found_by_range(&*open().await).await;
+    a_sync_without_rows_is_accepted(&*open().await).await;
+    keys_are_set_read_and_removed(&*open().await).await;
+    keys_come_in_pages(&*open().await).await;
+    increments_count_and_refuse_other_text(&*open().await).await;
+    limits_of_keys_hold(&*open().await).await;
+    quotas_hold_for_each_identity(&*open().await).await;
+    nothing_is_answered_after_close(&*open().await).await;
+}
+
+pub(crate) fn chain(id: u8) -> NewChain {
+    let key = Arc::new(ChainKey::new(ChainId([id; 16])));
+    NewChain { key, opened_us: 7, plugin: format!("plugin-{id}"), first: Digest([id; 32]) }
+}
+
+pub(crate) fn row(chain: &NewChain, seq: i64, body: &str) -> SealedRow {
+    let mut texts = Texts::new("who", "read", "/src/naïve.rs", body.len());
+    texts.push_body(body);
+    SealedRow {
+        chain: Arc::clone(&chain.key),
+        seq,
+        time_us: 1_000_000 + seq,
+        kind: "verdict",
+        verdict: "allowed",
+        call: Some(CallId(uuid::Uuid::from_u128(9))),
+        component: Some(ComponentHash([3; 32])),
+        texts,
+        hash: Digest([4; 32]),
+    }
+}
+
+fn batch(chain: &NewChain, rows: impl IntoIterator<Item = i64>) -> Batch {
+    let rows = rows.into_iter().map(|seq| row(chain, seq, "{}")).collect();
+    Batch { opened: vec![chain.clone()], rows }
+}
+
+async fn all_rows(store: &dyn Storage, chain: i64) -> Vec<StoredRow> {
+    let mut rows: Vec<StoredRow> = Vec::new();
+    loop {
+        let from = (chain, rows.last().map_or(i64::MIN, |row| row.seq + 1));
+        let page = store.rows(RowRange { from, until_chain: chain }, 100).await.unwrap();
+        assert!(page.len() <= 100);
+        if page.is_empty() {
+            return rows;
+        }
+        rows.extend(page);
+    }
+}
+
+async fn chains_are_numbered_and_linked_in_order(store: &dyn Storage) {
+    let empty = store.head().await.unwrap();
+    assert_eq!((empty.chains, &empty.link[..]), (0, &empty.id.0[..]));
+    let (a, b, c) = (chain(1), chain(2), chain(3));
+    assert_eq!(a.key.number(), None);
+    let mut both = batch(&a, [0]);
+    both.opened.push(b.clone());
+    both.rows.push(row(&b, 0, ""));
+    store.append(&both, Durability::Written).await.unwrap();
+    store.append(&batch(&c, [0]), Durability::Synced).await.unwrap();
+    assert_eq!((a.key.number(), b.key.number(), c.key.number()), (Some(1), Some(2), Some(3)));
+    let chains = store.chains(ChainRange::From(0), 10).await.unwrap();
+    let mut previous = empty.link;
+    for (record, new) in chains.iter().zip([&a, &b, &c]) {
+        let (number, id) = (new.key.number().unwrap(), &new.key.id.0);
+        let expected = link(&previous, number, id, 7, &new.plugin, &new.first.0);
+        assert_eq!(record.link, expected.0);
+        assert_eq!((&record.id[..], &record.plugin), (&id[..], &new.plugin));
+        previous = record.link.clone();
+    }
+    let head = store.head().await.unwrap();
+    assert_eq!((head.id, head.chains, head.link), (empty.id, 3, previous));
+    let heads = store.chain_heads(2).await.unwrap();
+    let heads: Vec<_> = heads.iter().map(|head| (head.number, head.rows)).collect();
+    assert_eq!(heads, [(2, 1), (3, 1)]);
+}
+
+async fn rows_come_back_as_they_were_written(store: &dyn Storage) {
+    let chain = chain(1);
+    let mut batch = batch(&chain, [0]);
+    batch.rows.push(SealedRow { call: None, component: None, ..row(&chain, 1, "[1,2]") });
+    store.append(&batch, Durability::Written).await.unwrap();
+    let stored = all_rows(store, 1).await;
+    assert_eq!(stored[0].call, uuid::Uuid::from_u128(9).as_bytes());
+    assert_eq!(stored[0].component, [3; 32]);
+    let expected = StoredRow {
+        chain: 1,
+        seq: 1,
+        time_us: 1_000_001,
+        kind: "verdict".into(),
+        who: "who".into(),
+        call: Vec::new(),
+        component: Vec::new(),
+        capability: "read".into(),
+        target: "/src/naïve.rs".into(),
+        verdict: "allowed".into(),
+        body: "[1,2]".into(),
+        hash: vec![4; 32],
+    };
+    assert_eq!(stored[1], expected);
+    let tally = Tally { kind: "verdict".into(), verdict: "allowed".into(), rows: 2 };
+    assert_eq!(store.tally(1).await.unwrap(), [tally]);
+}
+
+async fn batches_of_every_size_are_written_whole(store: &dyn Storage) {
+    let chain = chain(1);
+    store.append(&batch(&chain, [0]), Durability::Written).await.unwrap();
+    let mut next = 1;
+    for (index, size) in [1, 2, 15, 16, 17, 63, 64, 65, 200].into_iter().enumerate() {
+        let rows = (next..next + size).map(|seq| row(&chain, seq, "{}")).collect();
+        let batch = Batch { opened: Vec::new(), rows };
+        let synced = if index % 2 == 0 { Durability::Synced } else { Durability::Written };
+        store.append(&batch, synced).await.unwrap();
+        next += size;
+    }
+    let seqs: Vec<_> = all_rows(store, 1).await.iter().map(|row| row.seq).collect();
+    assert_eq!(seqs, (0..next).collect::<Vec<_>>());
+}
+
+async fn pages_end_by_rows_and_by_bytes(store: &dyn Storage) {
+    let (a, b) = (chain(1), chain(2));
+    store.append(&batch(&a, 0..1500), Durability::Written).await.unwrap();
+    let large = "x".repeat(1 << 20);
+    let rows = (0..12).map(|seq| row(&b, seq, &large)).collect();
+    let opened = vec![b.clone()];
+    store.append(&Batch { opened, rows }, Durability::Written).await.unwrap();
+    let all = RowRange { from: (i64::MIN, i64::MIN), until_chain: i64::MAX };
+    let page = store.rows(all, usize::MAX).await.unwrap();
+    assert_eq!(page.len(), PAGE_ROWS_MAX);
+    let next = RowRange { from: (1, 1400), until_chain: 2 };
+    let page = store.rows(next, usize::MAX).await.unwrap();
+    let chains: Vec<_> = page.iter().map(|row| row.chain).collect();
+    assert_eq!(chains.iter().filter(|chain| **chain == 1).count(), 100);
+    assert_eq!(chains.iter().filter(|chain| **chain == 2).count(), 4);
+}
+
+async fn a_row_of_no_chain_leaves_nothing_of_its_batch(store: &dyn Storage) {
+    let (known, unknown) = (chain(1), chain(2));
+    let mut batch = batch(&known, [0, 1]);
+    batch.rows.push(row(&unknown, 0, ""));
+    store.append(&batch, Durability::Written).await.unwrap_err();
+    assert_eq!(store.head().await.unwrap().chains, 0);
+    assert_eq!(known.key.number(), None);
+    assert!(all_rows(store, 1).await.is_empty());
+    batch.rows.pop();
+    store.append(&batch, Durability::Written).await.unwrap();
+    assert_eq!(all_rows(store, 1).await.len(), 2);
+    store.append(&batch, Durability::Written).await.unwrap_err();
+    assert_eq!(all_rows(store, 1).await.len(), 2);
+}
+
+async fn chains_are_found_by_range(store: &dyn Storage) {
+    for id in [0x1a, 0x1b, 0x2a] {
+        store.append(&batch(&chain(id), [0]), Durability::Written).await.unwrap();
+    }
+    let numbers = async |range, limit| -> Vec<i64> {
+        let chains = store.chains(range, limit).await.unwrap();
+        chains.iter().map(|chain| chain.number).collect()
+    };
+    assert_eq!(numbers(ChainRange::From(2), 10).await, [2, 3]);
+    assert_eq!(numbers(ChainRange::Before(i64::MAX), 2).await, [3, 2]);
+    assert_eq!(numbers(ChainRange::Before(2), 10).await, [1]);
+    assert_eq!(numbers(ChainRange::Ids([0x10; 16], [0x1f; 16]), 10).await, [1, 2]);
+}
+
+async fn a_sync_without_rows_is_accepted(store: &dyn Storage) {
+    store.append(&Batch::default(), Durability::Synced).await.unwrap();
+    store.append(&Batch::default(), Durability::Written).await.unwrap();
+}
+
+const A: Bucket<'static> = Bucket { identity: "a", name: "" };
+const A2: Bucket<'static> = Bucket { identity: "a", name: "second" };
+const B: Bucket<'static> = Bucket { identity: "b", name: "" };
+
+async fn keys_are_set_read_and_removed(store: &dyn Storage) {
+    store.kv_set(A, "k", b"one").await.unwrap();
+    store.kv_set(A, "k", b"two\0").await.unwrap();
+    store.kv_set(A2, "k", b"").await.unwrap();
+    assert_eq!(store.kv_get(A, "k").await.unwrap().as_deref(), Some(&b"two\0"[..]));
+    assert_eq!(store.kv_get(A2, "k").await.unwrap().as_deref(), Some(&b""[..]));
+    assert_eq!(store.kv_get(B, "k").await.unwrap(), None);
+    assert!(store.kv_exists(A, "k").await.unwrap() && !store.kv_exists(B, "k").await.unwrap());
+    store.kv_delete(A, "k").await.unwrap();
+    store.kv_delete(A, "k").await.unwrap();
+    assert!(!store.kv_exists(A, "k").await.unwrap() && store.kv_exists(A2, "k").await.unwrap());
+}
+
+async fn keys_come_in_pages(store: &dyn Storage) {
+    let mut expected: Vec<String> = (0..KEYS_PAGE + 10).map(|key| format!("{key:05}")).collect();
+    expected.insert(0, String::new());
+    for key in &expected {
+        store.kv_set(A, key, b"").await.unwrap();
+    }
+    store.kv_set(B, "other", b"").await.unwrap();
+    let first = store.kv_keys(A, None).await.unwrap();
+    assert_eq!(first.keys.len(), KEYS_PAGE);
+    let second = store.kv_keys(A, first.next.as_deref()).await.unwrap();
+    assert_eq!((first.keys.len() + second.keys.len(), second.next), (expected.len(), None));
+    assert_eq!([first.keys, second.keys].concat(), expected);
+}
+
+async fn increments_count_and_refuse_other_text(store: &dyn Storage) {
+    assert_eq!(store.kv_increment(A, "n", 5).await.unwrap(), 5);
+    assert_eq!(store.kv_increment(A, "n", -7).await.unwrap(), -2);
+    assert_eq!(store.kv_get(A, "n").await.unwrap().as_deref(), Some(&b"-2"[..]));
+    store.kv_set(A, "n", i64::MAX.to_string().as_bytes()).await.unwrap();
+    let over = store.kv_increment(A, "n", 1).await.unwrap_err();
+    assert!(matches!(over, StorageError::NotANumber { .. }), "{over}");
+    store.kv_set(A, "n", b"text").await.unwrap();
+    let text = store.kv_increment(A, "n", 1).await.unwrap_err();
+    assert!(matches!(text, StorageError::NotANumber { .. }), "{text}");
+}
+
+async fn limits_of_keys_hold(store: &dyn Storage) {
+    let too_large = |error| matches!(error, StorageError::TooLarge { .. });
+    let long = "k".repeat(keyvalue::KEY_BYTES_MAX + 1);
+    assert!(too_large(store.kv_set(A, &long, b"").await.unwrap_err()));
+    let bucket = Bucket { identity: "a", name: &long };
+    assert!(too_large(store.kv_set(bucket, "k", b"").await.unwrap_err()));
+    let value = vec![0; VALUE_BYTES_MAX + 1];
+    assert!(too_large(store.kv_set(A, "k", &value).await.unwrap_err()));
+    store.kv_set(A, "k", &value[1..]).await.unwrap();
+}
+
+async fn quotas_hold_for_each_identity(store: &dyn Storage) {
+    let value = vec![0; VALUE_BYTES_MAX];
+    let fits = QUOTA_BYTES / (VALUE_BYTES_MAX as i64 + PAIR_BYTES + 2);
+    for key in 0..fits {
+        store.kv_set(A, &format!("{key:02}"), &value).await.unwrap();
+    }
+    let full = store.kv_set(A2, "xx", &value).await.unwrap_err();
+    assert!(matches!(full, StorageError::Quota { .. }), "{full}");
+    assert!(!store.kv_exists(A2, "xx").await.unwrap());
+    store.kv_set(B, "xx", &value).await.unwrap();
+    store.kv_set(A, "00", &value).await.unwrap();
+    store.kv_delete(A, "01").await.unwrap();
+    store.kv_set(A, "yy", &value).await.unwrap();
+}
+
+async fn nothing_is_answered_after_close(store: &dyn Storage) {
+    store.close().await.unwrap();
+    store.close().await.unwrap();
+    store.append(&batch(&chain(1), [0]), Durability::Written).await.unwrap_err();
+    store.head().await.unwrap_err();
+}

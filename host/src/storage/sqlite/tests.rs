@@ -1,0 +1,185 @@
+//! What SQLite adds to the conformance suite: files, versions, locks, a full disk.
+
+use super::*;
+use crate::storage::conformance::{self, chain, row};
+use crate::storage::{Bucket, KeyValue};
+use std::os::unix::fs::PermissionsExt;
+
+fn file(directory: &tempfile::TempDir) -> StoreUrl {
+    StoreUrl::Sqlite(directory.path().join("state/aos.db"))
+}
+
+async fn open(url: &StoreUrl) -> SqliteStorage {
+    SqliteStorage::open(url).await.unwrap()
+}
+
+/// Runs SQL on the file beside the store.
+async fn edit(url: &StoreUrl, sql: &'static str) {
+    let StoreUrl::Sqlite(path) = url else { panic!("not a file") };
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path).create_if_missing(true);
+    let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
+    sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+}
+
+fn one_row() -> Batch {
+    let chain = chain(1);
+    Batch { rows: vec![row(&chain, 0, "{}")], opened: vec![chain] }
+}
+
+#[tokio::test]
+async fn memory_conforms() {
+    conformance::run(async || StoreUrl::Memory.open().await.unwrap()).await;
+}
+
+#[tokio::test]
+async fn a_file_conforms() {
+    let directory = tempfile::tempdir().unwrap();
+    let count = std::sync::atomic::AtomicU32::new(0);
+    conformance::run(async || {
+        let number = count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let url = StoreUrl::Sqlite(directory.path().join(format!("{number}.db")));
+        url.open().await.unwrap()
+    })
+    .await;
+}
+
+#[test]
+fn urls_are_read_or_refused_in_one_sentence() {
+    let parse = |text: &str| text.parse::<StoreUrl>();
+    assert_eq!(parse("memory:").unwrap(), StoreUrl::Memory);
+    assert_eq!(parse("sqlite:/a b/c.db").unwrap(), StoreUrl::Sqlite("/a b/c.db".into()));
+    for wrong in ["", "memory", "memory:x", "sqlite:", "sqlite", "/a.db", "postgres://h/d", "x:y"] {
+        let sentence = parse(wrong).unwrap_err().to_string();
+        assert!(sentence.contains("use `sqlite:PATH` or `memory:`"), "{sentence}");
+    }
+    let postgres = parse("postgres://h/d").unwrap_err().to_string();
+    assert!(postgres.ends_with("(PostgreSQL is not in this version)"), "{postgres}");
+}
+
+#[tokio::test]
+async fn file_and_directory_belong_to_their_owner_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let url = file(&directory);
+    let store = open(&url).await;
+    store.append(&one_row(), Durability::Written).await.unwrap();
+    let mode = |path: &str| {
+        let metadata = std::fs::metadata(directory.path().join(path)).unwrap();
+        metadata.permissions().mode() & 0o777
+    };
+    assert_eq!(mode("state"), 0o700);
+    assert_eq!(mode("state/aos.db"), 0o600);
+    assert_eq!(mode("state/aos.db-wal"), 0o600);
+    assert_eq!(mode("state/aos.db-shm"), 0o600);
+}
+
+#[tokio::test]
+async fn a_newer_store_is_refused_with_both_versions() {
+    let directory = tempfile::tempdir().unwrap();
+    let url = file(&directory);
+    open(&url).await.close().await.unwrap();
+    edit(&url, "PRAGMA user_version=99").await;
+    let sentence = SqliteStorage::open(&url).await.unwrap_err().to_string();
+    assert!(sentence.contains("version 99") && sentence.contains("up to 1"), "{sentence}");
+    assert!(sentence.contains("aos.db"), "{sentence}");
+}
+
+#[tokio::test]
+async fn what_is_no_store_is_refused_and_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let foreign = StoreUrl::Sqlite(directory.path().join("foreign.db"));
+    edit(&foreign, "CREATE TABLE songs (name TEXT)").await;
+    let sentence = SqliteStorage::open(&foreign).await.unwrap_err().to_string();
+    assert!(sentence.contains("foreign.db") && sentence.contains("another program"), "{sentence}");
+    let text = directory.path().join("text.db");
+    std::fs::write(&text, "not a database ".repeat(1000)).unwrap();
+    let error = SqliteStorage::open(&StoreUrl::Sqlite(text.clone())).await.unwrap_err();
+    assert!(matches!(error, StorageError::Corrupt { .. }), "{error}");
+    assert!(error.to_string().contains("text.db"), "{error}");
+    assert!(std::fs::read(&text).unwrap().starts_with(b"not a database "));
+}
+
+#[tokio::test]
+async fn an_unwritable_place_is_named_with_the_way_out() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("file"), "").unwrap();
+    for path in ["file/state/aos.db", "."] {
+        let url = StoreUrl::Sqlite(directory.path().join(path));
+        let error = SqliteStorage::open(&url).await.unwrap_err();
+        assert!(matches!(error, StorageError::Unwritable { .. }), "{error}");
+        let sentence = error.to_string();
+        assert!(sentence.contains("--store memory:"), "{sentence}");
+        assert!(sentence.contains(&*directory.path().to_string_lossy()), "{sentence}");
+    }
+}
+
+#[test]
+fn twenty_threads_may_create_one_store_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let url = file(&directory);
+    std::thread::scope(|scope| {
+        for id in 0..20 {
+            let url = &url;
+            scope.spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+                runtime.unwrap().block_on(async {
+                    let store = open(url).await;
+                    let chain = chain(id);
+                    let batch = Batch { rows: vec![row(&chain, 0, "")], opened: vec![chain] };
+                    store.append(&batch, Durability::Written).await.unwrap();
+                });
+            });
+        }
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let head = runtime.block_on(async { open(&url).await.head().await.unwrap() });
+    assert_eq!(head.chains, 20);
+}
+
+#[tokio::test]
+async fn a_full_disk_is_named_and_leaves_nothing_of_the_batch() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&file(&directory)).await;
+    {
+        let mut writer = store.writer.lock().await;
+        // SQLite's own limit gives the same error as a disk without room.
+        let limit = sqlx::query("PRAGMA max_page_count=60");
+        limit.execute(writer.connection().unwrap()).await.unwrap();
+    }
+    let chain = chain(1);
+    let first = Batch { rows: vec![row(&chain, 0, "")], opened: vec![chain.clone()] };
+    store.append(&first, Durability::Written).await.unwrap();
+    let body = "x".repeat(100_000);
+    let rows = (1..9).map(|seq| row(&chain, seq, &body)).collect();
+    let large = Batch { rows, opened: Vec::new() };
+    let error = store.append(&large, Durability::Synced).await.unwrap_err();
+    assert!(matches!(error, StorageError::Full { .. }), "{error}");
+    assert_eq!(store.chain_heads(1).await.unwrap()[0].rows, 1);
+    let rows = vec![row(&chain, 1, "{}")];
+    store.append(&Batch { rows, opened: Vec::new() }, Durability::Synced).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_dropped_future_leaves_no_transaction_open() {
+    let directory = tempfile::tempdir().unwrap();
+    let url = file(&directory);
+    let (store, other) = (open(&url).await, open(&url).await);
+    for steps in 0..12 {
+        let chain = chain(steps);
+        let rows = (0..70).map(|seq| row(&chain, seq, "{}")).collect();
+        let batch = Batch { rows, opened: vec![chain] };
+        let mut append = store.append(&batch, Durability::Written);
+        for _ in 0..steps {
+            let _ = futures::poll!(append.as_mut());
+            tokio::time::sleep(Duration::from_micros(200)).await;
+        }
+        drop(append);
+        // The next writer on this connection clears up, and others get their turn.
+        store.kv_set(Bucket { identity: "a", name: "" }, "k", b"").await.unwrap();
+        let mut set = other.kv_set(Bucket { identity: "b", name: "" }, "k", b"");
+        tokio::time::timeout(Duration::from_secs(4), &mut set).await.unwrap().unwrap();
+    }
+    for head in store.chain_heads(1).await.unwrap() {
+        assert_eq!(head.rows, 70, "a batch is whole or not there");
+    }
+}
