@@ -3,8 +3,8 @@
 
 use super::JournalError;
 use super::heads::Heads;
-use super::seal::expected;
 use super::row::RowKind;
+use super::seal::expected;
 use crate::storage::{
     ChainHead, ChainRange, ChainRecord, Hex, PAGE_ROWS_MAX, RowRange, Storage, StoreHead, StoreId,
     StoredRow, link,
