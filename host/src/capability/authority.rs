@@ -1,0 +1,149 @@
+//! What one plugin may do in one run: what its manifest asks, cut with what the operator gives.
+
+use crate::capability::files::FileRules;
+use crate::capability::grant::{Ask, AskPattern, Capability, Grant, GrantError, Scope};
+use crate::capability::names::NamePattern;
+use crate::capability::network::pattern::{HttpPattern, SocketPattern};
+use crate::types::{Denial, MissingIn};
+
+/// The grants that are in force for one plugin, sorted by what they are for.
+#[derive(Debug, Default)]
+pub struct Authority {
+    /// None: the plugin being run has no manifest and asks for everything.
+    asks: Option<Vec<Ask>>,
+    files: FileRules,
+    net: Vec<HttpPattern>,
+    tcp: Vec<SocketPattern>,
+    udp: Vec<SocketPattern>,
+    env: Vec<NamePattern>,
+    config: Vec<NamePattern>,
+    keyvalue: Vec<NamePattern>,
+}
+
+impl Authority {
+    /// Nothing at all.
+    pub fn nothing() -> Self {
+        Self::default()
+    }
+
+    /// The grants among `grants` that are for `plugin`. Host folders are resolved here, once:
+    /// a link that changes later does not move a root.
+    ///
+    /// # Errors
+    /// When a root or a denied path cannot be resolved; the sentence names it.
+    pub fn for_plugin(
+        plugin: &str,
+        asks: Option<Vec<Ask>>,
+        grants: &[Grant],
+        denied_paths: &[std::path::PathBuf],
+    ) -> Result<Self, GrantError> {
+        let mut authority = Self { asks, ..Self::default() };
+        for denied in denied_paths {
+            authority.files.deny(denied)?;
+        }
+        let meant = |grant: &&Grant| grant.plugin.as_deref().is_none_or(|name| name == plugin);
+        for grant in grants.iter().filter(meant) {
+            match grant.scope.clone() {
+                Scope::Read(root) => authority.files.allow_read(&root)?,
+                Scope::Write(root) => authority.files.allow_write(&root)?,
+                Scope::Net(pattern) => authority.net.push(pattern),
+                Scope::Tcp(pattern) => authority.tcp.push(pattern),
+                Scope::Udp(pattern) => authority.udp.push(pattern),
+                Scope::Env(name) => authority.env.push(name),
+                Scope::Config(name) => authority.config.push(name),
+                Scope::KeyValue(name) => authority.keyvalue.push(name),
+            }
+        }
+        Ok(authority)
+    }
+
+    /// The roots and denied paths.
+    pub fn files(&self) -> &FileRules {
+        &self.files
+    }
+
+    /// The HTTP patterns.
+    pub fn net(&self) -> &[HttpPattern] {
+        &self.net
+    }
+
+    /// The TCP patterns.
+    pub fn tcp(&self) -> &[SocketPattern] {
+        &self.tcp
+    }
+
+    /// The UDP patterns.
+    pub fn udp(&self) -> &[SocketPattern] {
+        &self.udp
+    }
+
+    /// The name patterns of a capability that goes by names; nothing for the others.
+    pub fn names(&self, capability: Capability) -> &[NamePattern] {
+        match capability {
+            Capability::Env => &self.env,
+            Capability::Config => &self.config,
+            Capability::KeyValue => &self.keyvalue,
+            Capability::Read
+            | Capability::Write
+            | Capability::Net
+            | Capability::Tcp
+            | Capability::Udp => &[],
+        }
+    }
+
+    /// Asked ∧ granted, or the denial that says which of the two is missing.
+    ///
+    /// # Errors
+    /// The denial; `target` is only built for it.
+    pub fn decide(
+        &self,
+        capability: Capability,
+        granted: bool,
+        asked: impl Fn(&AskPattern) -> bool,
+        target: impl FnOnce() -> String,
+    ) -> Result<(), Denial> {
+        if !self.asks_for(capability, asked) {
+            let target = target();
+            return Err(Denial {
+                remedy: format!(
+                    "its author would add `[[grants]]` with `ask = \"{capability}:{target}\"` to \
+                     plugin.toml"
+                ),
+                capability: capability.to_string(),
+                target,
+                missing_in: MissingIn::Plugin,
+            });
+        }
+        if granted {
+            return Ok(());
+        }
+        let target = target();
+        Err(Denial {
+            remedy: remedy(capability, &target),
+            capability: capability.to_string(),
+            target,
+            missing_in: MissingIn::Operator,
+        })
+    }
+
+    fn asks_for(&self, capability: Capability, asked: impl Fn(&AskPattern) -> bool) -> bool {
+        let Some(asks) = &self.asks else { return true };
+        let covers = |ask: &Ask| {
+            ask.capability == capability
+                // Who asks to write asks to read the same.
+                || (capability == Capability::Read && ask.capability == Capability::Write)
+        };
+        asks.iter().any(|ask| covers(ask) && asked(&ask.pattern))
+    }
+}
+
+/// The flag that would allow an effect, ready to paste.
+fn remedy(capability: Capability, target: &str) -> String {
+    let flag = capability.flag();
+    match capability {
+        Capability::Read | Capability::Write => format!("`{flag} HOST_FOLDER:{target}`"),
+        Capability::Net | Capability::Tcp | Capability::Udp => format!("`{flag} '{target}'`"),
+        Capability::Config => format!("`{flag} {target}=VALUE`"),
+        Capability::Env | Capability::KeyValue => format!("`{flag} {target}`"),
+    }
+}

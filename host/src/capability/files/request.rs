@@ -1,0 +1,299 @@
+//! The wishes about files that the gate decides.
+
+use std::borrow::Cow;
+use std::path::Path;
+
+use crate::capability::authority::Authority;
+use crate::capability::files::locate::Located;
+use crate::capability::files::{FileRules, Mode};
+use crate::capability::gate::{Never, Request};
+use crate::capability::grant::{AskPattern, Capability};
+use crate::journal::Class;
+use crate::types::{Denial, MissingIn};
+
+/// What is to be done with one path. All but `Read` change something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FileOperation {
+    /// Open, look at, list.
+    Read,
+    /// Open for writing what is there.
+    Open,
+    /// Open for writing, made if it is missing.
+    Create,
+    /// Open for writing and empty it.
+    Truncate,
+    /// Write bytes: where and how many.
+    Write {
+        /// Offset in bytes, or none at the end.
+        offset: Option<u64>,
+        /// Number of bytes.
+        bytes: u64,
+    },
+    /// Change the size.
+    Resize {
+        /// The size in bytes.
+        bytes: u64,
+    },
+    /// Change times.
+    SetTimes,
+    /// Make a folder.
+    CreateFolder,
+    /// Make a symbolic link; what it will hold.
+    Symlink {
+        /// The text of the link.
+        to: String,
+    },
+    /// Remove a file or link.
+    Remove,
+    /// Remove an empty folder.
+    RemoveFolder,
+}
+
+impl FileOperation {
+    /// Reading or changing.
+    pub fn mode(&self) -> Mode {
+        match self {
+            Self::Read => Mode::Read,
+            Self::Open
+            | Self::Create
+            | Self::Truncate
+            | Self::Write { .. }
+            | Self::Resize { .. }
+            | Self::SetTimes
+            | Self::CreateFolder
+            | Self::Symlink { .. }
+            | Self::Remove
+            | Self::RemoveFolder => Mode::Write,
+        }
+    }
+
+    /// True when the name goes away, so that what lies below would be reached by no name.
+    fn unnames(&self) -> bool {
+        matches!(self, Self::Remove | Self::RemoveFolder)
+    }
+
+    fn describe(&self, path: &str) -> String {
+        match self {
+            Self::Read => path.to_owned(),
+            Self::Open => format!("open {path}"),
+            Self::Create => format!("create {path}"),
+            Self::Truncate => format!("truncate {path}"),
+            Self::Write { offset: Some(offset), bytes } => {
+                format!("write {path} at {offset} for {bytes}")
+            }
+            Self::Write { offset: None, bytes } => format!("append {path} for {bytes}"),
+            Self::Resize { bytes } => format!("resize {path} to {bytes}"),
+            Self::SetTimes => format!("set-times {path}"),
+            Self::CreateFolder => format!("create-folder {path}"),
+            Self::Symlink { to } => format!("symlink {path} to {to}"),
+            Self::Remove => format!("remove {path}"),
+            Self::RemoveFolder => format!("remove-folder {path}"),
+        }
+    }
+}
+
+/// A wish about one located path.
+#[derive(Debug)]
+pub struct FileRequest<'a> {
+    located: Located,
+    operation: FileOperation,
+    rules: &'a FileRules,
+}
+
+impl<'a> FileRequest<'a> {
+    /// To do `operation` at `located`; `rules` only name it as the guest does.
+    pub fn new(located: Located, operation: FileOperation, rules: &'a FileRules) -> Self {
+        Self { located, operation, rules }
+    }
+}
+
+impl Request for FileRequest<'_> {
+    type Checked = Located;
+
+    fn capability(&self) -> Capability {
+        capability(self.operation.mode())
+    }
+
+    fn target(&self) -> Cow<'_, str> {
+        self.operation.describe(&shown(self.rules, &self.located.real)).into()
+    }
+
+    fn class(&self) -> Class {
+        class(self.operation.mode())
+    }
+
+    fn tally(&self) -> Option<String> {
+        if self.operation != FileOperation::Read {
+            return None;
+        }
+        let root = self.rules.allowing(&self.located.real, Mode::Read)?;
+        Some(format!("read {}", root.guest))
+    }
+
+    fn check(self, authority: &Authority) -> Result<Located, Denial> {
+        decide(authority, &self.located.real, self.operation.mode(), self.operation.unnames())?;
+        Ok(self.located)
+    }
+}
+
+/// A wish to give something another name: both names are checked.
+#[derive(Debug)]
+pub struct MoveRequest<'a> {
+    from: Located,
+    to: Located,
+    verb: &'static str,
+    rules: &'a FileRules,
+}
+
+impl<'a> MoveRequest<'a> {
+    /// To move `from` to `to`.
+    pub fn rename(from: Located, to: Located, rules: &'a FileRules) -> Self {
+        Self { from, to, verb: "rename", rules }
+    }
+
+    /// To give `from` the second name `to`.
+    pub fn link(from: Located, to: Located, rules: &'a FileRules) -> Self {
+        Self { from, to, verb: "link", rules }
+    }
+}
+
+impl Request for MoveRequest<'_> {
+    /// From, to.
+    type Checked = (Located, Located);
+
+    fn capability(&self) -> Capability {
+        Capability::Write
+    }
+
+    fn target(&self) -> Cow<'_, str> {
+        let from = shown(self.rules, &self.from.real);
+        format!("{} {from} to {}", self.verb, shown(self.rules, &self.to.real)).into()
+    }
+
+    fn class(&self) -> Class {
+        Class::Written
+    }
+
+    fn check(self, authority: &Authority) -> Result<Self::Checked, Denial> {
+        // What moves is read elsewhere under its new name, and its old name is gone: both ends
+        // must be open for writing, and neither may hold a denied path.
+        for end in [&self.from, &self.to] {
+            decide(authority, &end.real, Mode::Write, true)?;
+        }
+        Ok((self.from, self.to))
+    }
+}
+
+/// A wish about a file that was opened for writing: where it was when it was opened.
+#[derive(Debug)]
+pub struct OpenFileRequest<'a> {
+    /// Its real path at that time.
+    pub real: &'a Path,
+    /// What is to be done.
+    pub operation: FileOperation,
+    /// The rules, to name it as the guest does.
+    pub rules: &'a FileRules,
+}
+
+impl Request for OpenFileRequest<'_> {
+    type Checked = ();
+
+    fn capability(&self) -> Capability {
+        capability(self.operation.mode())
+    }
+
+    fn target(&self) -> Cow<'_, str> {
+        let path = self.rules.guest_path(self.real);
+        self.operation.describe(path.as_deref().unwrap_or("an unknown file")).into()
+    }
+
+    fn class(&self) -> Class {
+        class(self.operation.mode())
+    }
+
+    fn check(self, authority: &Authority) -> Result<(), Denial> {
+        decide(authority, self.real, self.operation.mode(), false)
+    }
+}
+
+/// A wish about a path that lies in no root: always denied, so that the denial is seen, counted
+/// and explained instead of being lost inside the guest's library.
+#[derive(Debug)]
+pub struct OutsideRequest<'a> {
+    /// The absolute path in the guest.
+    pub path: &'a str,
+    /// What was wanted.
+    pub mode: Mode,
+}
+
+impl Request for OutsideRequest<'_> {
+    type Checked = Never;
+
+    fn capability(&self) -> Capability {
+        capability(self.mode)
+    }
+
+    fn target(&self) -> Cow<'_, str> {
+        Cow::Borrowed(self.path)
+    }
+
+    fn class(&self) -> Class {
+        class(self.mode)
+    }
+
+    fn check(self, authority: &Authority) -> Result<Never, Denial> {
+        let asked = |pattern: &AskPattern| match pattern {
+            AskPattern::Anything => true,
+            AskPattern::Path(asked) => Path::new(self.path).starts_with(asked),
+            AskPattern::Http(_) | AskPattern::Socket(_) | AskPattern::Name(_) => false,
+        };
+        let capability = capability(self.mode);
+        match authority.decide(capability, false, asked, || self.path.to_owned()) {
+            Err(denial) => Err(denial),
+            Ok(()) => unreachable!("invariant: what is not granted is denied"),
+        }
+    }
+}
+
+fn decide(authority: &Authority, real: &Path, mode: Mode, moved: bool) -> Result<(), Denial> {
+    let rules = authority.files();
+    let closed = rules.denies(real) || (moved && rules.holds_denied(real));
+    let granted = !closed && rules.allowing(real, mode).is_some();
+    let asked = |pattern: &AskPattern| match pattern {
+        AskPattern::Anything => true,
+        AskPattern::Path(asked) => {
+            rules.guest_path(real).is_some_and(|path| Path::new(&path).starts_with(asked))
+        }
+        AskPattern::Http(_) | AskPattern::Socket(_) | AskPattern::Name(_) => false,
+    };
+    let decided = authority.decide(capability(mode), granted, asked, || shown(rules, real));
+    decided.map_err(|denial| match closed && denial.missing_in == MissingIn::Operator {
+        // The flag that grants would not help against the one that closes.
+        true => Denial { remedy: "a `--deny-path` closes it: only without that it".into(), ..denial },
+        false => denial,
+    })
+}
+
+fn capability(mode: Mode) -> Capability {
+    match mode {
+        Mode::Read => Capability::Read,
+        Mode::Write => Capability::Write,
+    }
+}
+
+fn class(mode: Mode) -> Class {
+    match mode {
+        Mode::Read => Class::Queued,
+        // What changed must be in the journal when the host dies right after.
+        Mode::Write => Class::Written,
+    }
+}
+
+/// As the guest knows it. What lies in no root is told by its last name: where it really lies
+/// is not the guest's to know.
+fn shown(rules: &FileRules, real: &Path) -> String {
+    rules.guest_path(real).unwrap_or_else(|| match real.file_name() {
+        Some(name) => format!("/{}", name.to_string_lossy()),
+        None => "/".into(),
+    })
+}

@@ -1,0 +1,219 @@
+//! Grants and limits as flags, resolved with what the configuration says.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::exit::Failure;
+use crate::capability::grant::{Capability, Grant, Scope};
+use crate::capability::names::NamePattern;
+use crate::config::{Bytes, Config, LimitsTable, Time};
+use crate::kernel::SessionOptions;
+use crate::sandbox::state::Ambient;
+
+/// What a run may do. Everything is denied unless one of these gives it.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Grants")]
+pub struct GrantArgs {
+    /// Let it read files below a folder; GUEST is where it sees them
+    #[arg(long, value_name = "HOST[:GUEST]")]
+    allow_read: Vec<String>,
+    /// Let it read and write files below a folder
+    #[arg(long, value_name = "HOST[:GUEST]")]
+    allow_write: Vec<String>,
+    /// Close a path inside a granted folder
+    #[arg(long, value_name = "HOST")]
+    deny_path: Vec<PathBuf>,
+    /// Let it send HTTP requests: '[METHOD ]https://HOST[:PORT]', host also *.suffix
+    #[arg(long, value_name = "PATTERN")]
+    allow_net: Vec<String>,
+    /// Let it connect by TCP
+    #[arg(long, value_name = "HOST:PORT")]
+    allow_tcp: Vec<String>,
+    /// Let it send and receive UDP datagrams
+    #[arg(long, value_name = "HOST:PORT")]
+    allow_udp: Vec<String>,
+    /// Let it read an environment variable, or set one for it
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    allow_env: Vec<String>,
+    /// Give it a configuration value (wasi:config)
+    #[arg(long, value_name = "KEY=VALUE")]
+    set_config: Vec<String>,
+    /// Let it use a bucket of its own key-value store
+    #[arg(long, value_name = "BUCKET")]
+    allow_keyvalue: Vec<String>,
+    /// Any grant in the grammar [PLUGIN@]capability:pattern
+    #[arg(long, value_name = "GRANT")]
+    allow: Vec<String>,
+    /// Freeze its clocks
+    #[arg(long)]
+    no_clock: bool,
+    /// Give it the same random numbers in every run
+    #[arg(long)]
+    no_random: bool,
+}
+
+/// What a run may use. Sizes like 64KiB, times like 30s.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Limits")]
+pub struct LimitArgs {
+    /// Memory: all its memories and tables together [default: 256MiB]
+    #[arg(long, value_name = "SIZE")]
+    max_memory: Option<Bytes>,
+    /// Time of a call, asleep or not [default: 30s]
+    #[arg(long, value_name = "TIME")]
+    timeout: Option<Time>,
+    /// CPU time of a call [default: as the timeout]
+    #[arg(long, value_name = "TIME")]
+    max_cpu: Option<Time>,
+    /// Its answer [default: 16MiB]
+    #[arg(long, value_name = "SIZE")]
+    max_output: Option<Bytes>,
+    /// What it prints to stdout, and to stderr [default: 64MiB]
+    #[arg(long, value_name = "SIZE")]
+    max_stdio: Option<Bytes>,
+    /// Bytes it may hand to the host in one call [default: 128MiB]
+    #[arg(long, value_name = "SIZE")]
+    max_host_call: Option<Bytes>,
+    /// Files, sockets, streams and other handles open at once [default: 10000]
+    #[arg(long, value_name = "COUNT")]
+    max_handles: Option<u64>,
+    /// Random bytes in one call [default: 1MiB]
+    #[arg(long, value_name = "SIZE")]
+    max_random: Option<Bytes>,
+    /// The header fields of one HTTP message [default: 128KiB]
+    #[arg(long, value_name = "SIZE")]
+    max_http_fields: Option<Bytes>,
+    /// The body of one HTTP message [default: 64MiB]
+    #[arg(long, value_name = "SIZE")]
+    max_http_body: Option<Bytes>,
+}
+
+impl LimitArgs {
+    fn table(&self) -> LimitsTable {
+        LimitsTable {
+            memory: self.max_memory,
+            timeout: self.timeout,
+            cpu: self.max_cpu,
+            output: self.max_output,
+            stdio: self.max_stdio,
+            host_call: self.max_host_call,
+            handles: self.max_handles,
+            random: self.max_random,
+            http_fields: self.max_http_fields,
+            http_body: self.max_http_body,
+        }
+    }
+}
+
+/// Flags and configuration as what a session starts from.
+///
+/// # Errors
+/// One sentence that names the flag and what would be right.
+pub fn session_options(
+    config: &Config,
+    grants: &GrantArgs,
+    limits: &LimitArgs,
+) -> Result<SessionOptions, Failure> {
+    let mut options = SessionOptions {
+        denied_paths: config.denied_paths.iter().chain(&grants.deny_path).cloned().collect(),
+        limits: limits.table().over(&config.limits),
+        ambient: Ambient { clock: !grants.no_clock, random: !grants.no_random },
+        ..SessionOptions::default()
+    };
+    for text in config.grants.iter().chain(&grants.allow) {
+        let grant: Grant = text.parse().map_err(Failure::usage)?;
+        options.grants.push((grant, text.clone()));
+    }
+    let by_capability = [
+        (Capability::Read, &grants.allow_read),
+        (Capability::Write, &grants.allow_write),
+        (Capability::Net, &grants.allow_net),
+        (Capability::Tcp, &grants.allow_tcp),
+        (Capability::Udp, &grants.allow_udp),
+        (Capability::KeyValue, &grants.allow_keyvalue),
+    ];
+    for (capability, patterns) in by_capability {
+        for pattern in patterns {
+            give(&mut options, capability, pattern)?;
+        }
+    }
+    for text in &grants.allow_env {
+        let (name, value) = match text.split_once('=') {
+            Some((name, value)) => (name, Some(value)),
+            None => (text.as_str(), None),
+        };
+        give(&mut options, Capability::Env, name)?;
+        options.environment.extend(environment(name, value)?);
+    }
+    for text in &grants.set_config {
+        let (key, value) = text.split_once('=').ok_or_else(|| {
+            Failure::usage(format!("--set-config {text}: write KEY=VALUE"))
+        })?;
+        give(&mut options, Capability::Config, key)?;
+        options.config.push((key.to_owned(), value.to_owned()));
+    }
+    granted_environment(&mut options);
+    Ok(options)
+}
+
+fn give(
+    options: &mut SessionOptions,
+    capability: Capability,
+    pattern: &str,
+) -> Result<(), Failure> {
+    let scope = Scope::parse(capability, pattern)
+        .map_err(|error| Failure::usage(format!("{}: {error}", capability.flag())))?;
+    // The journal keeps what was granted; the value of a variable is not part of it.
+    let text = format!("{capability}:{pattern}");
+    options.grants.push((Grant { plugin: None, scope }, text));
+    Ok(())
+}
+
+/// The variables that one flag means.
+fn environment(name: &str, value: Option<&str>) -> Result<Vec<(String, String)>, Failure> {
+    if let Some(value) = value {
+        return Ok(vec![(name.to_owned(), value.to_owned())]);
+    }
+    let pattern: NamePattern = name.parse().map_err(Failure::usage)?;
+    let found = inherited(&pattern);
+    if found.is_empty() && pattern.exact().is_some() {
+        return Err(Failure::usage(format!(
+            "--allow-env {name}: it is not set; set it, or write {name}=VALUE"
+        )));
+    }
+    Ok(found)
+}
+
+/// Variables that grants of the configuration and of `--allow` mean.
+fn granted_environment(options: &mut SessionOptions) {
+    let patterns: Vec<NamePattern> = options
+        .grants
+        .iter()
+        .filter_map(|(grant, _)| match &grant.scope {
+            Scope::Env(pattern) => Some(pattern.clone()),
+            Scope::Read(_)
+            | Scope::Write(_)
+            | Scope::Net(_)
+            | Scope::Tcp(_)
+            | Scope::Udp(_)
+            | Scope::Config(_)
+            | Scope::KeyValue(_) => None,
+        })
+        .collect();
+    for pattern in patterns {
+        for pair in inherited(&pattern) {
+            if !options.environment.iter().any(|(name, _)| *name == pair.0) {
+                options.environment.push(pair);
+            }
+        }
+    }
+}
+
+/// The host's own variables that a pattern means. What is no text is no guest's to read.
+fn inherited(pattern: &NamePattern) -> Vec<(String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .filter(|(name, _)| pattern.matches(name))
+        .collect()
+}

@@ -1,0 +1,103 @@
+//! Finding a plugin: a path, or a name looked up in folders and then in the program itself.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use super::exit::{Code, Failure};
+use crate::sandbox::plain::nearest;
+use crate::sandbox::program::COMPONENT_BYTES_MAX;
+
+/// A plugin's bytes and what to call it.
+pub struct Found {
+    /// The name for grants and messages, where the plugin has no manifest.
+    pub name: String,
+    /// Where it came from, for messages.
+    pub origin: String,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+}
+
+macro_rules! embedded {
+    ($($name:literal),* $(,)?) => {
+        &[$((
+            $name,
+            include_bytes!(concat!(
+                env!("CARGO_MANIFEST_DIR"), "/../plugins/dist/", $name, ".wasm"
+            )),
+        )),*]
+    };
+}
+
+/// The plugins that come with the program.
+pub const EMBEDDED: &[(&str, &[u8])] = embedded!["calculator", "files", "json"];
+
+/// Finds what `wanted` means.
+///
+/// # Errors
+/// One sentence: not there (with the nearest name), a folder, unreadable, too large.
+pub fn find(wanted: &str, folders: &[PathBuf]) -> Result<Found, Failure> {
+    let path = Path::new(wanted);
+    let is_path = wanted.contains('/')
+        || path.extension().is_some_and(|end| end == "wasm" || end == "wat")
+        || path.exists();
+    if is_path {
+        return read(path);
+    }
+    for folder in folders {
+        for end in ["wasm", "wat"] {
+            let path = folder.join(format!("{wanted}.{end}"));
+            if path.is_file() {
+                return read(&path);
+            }
+        }
+    }
+    match EMBEDDED.iter().find(|(name, _)| *name == wanted) {
+        Some((name, bytes)) => Ok(Found {
+            name: (*name).to_owned(),
+            origin: format!("{name} (comes with aos-host)"),
+            bytes: bytes.to_vec(),
+        }),
+        None => Err(not_found(wanted, folders)),
+    }
+}
+
+fn not_found(wanted: &str, folders: &[PathBuf]) -> Failure {
+    let names = EMBEDDED.iter().map(|(name, _)| *name);
+    let proposal = match nearest(wanted, names.clone()) {
+        Some(near) => format!("; did you mean `{near}`?"),
+        None => {
+            let folders: Vec<_> = folders.iter().map(|f| f.display().to_string()).collect();
+            format!(
+                "; it is no file here, in none of {}, and not one of {}",
+                folders.join(", "),
+                names.collect::<Vec<_>>().join(", ")
+            )
+        }
+    };
+    Failure::new(Code::Plugin, format!("there is no plugin `{wanted}`{proposal}"))
+}
+
+fn read(path: &Path) -> Result<Found, Failure> {
+    let fail = |what: &str| Failure::new(Code::Plugin, format!("{}: {what}", path.display()));
+    let metadata = std::fs::metadata(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => fail("there is no such file"),
+        _ => fail(&error.to_string()),
+    })?;
+    if metadata.is_dir() {
+        return Err(fail("it is a folder; name the .wasm file in it"));
+    }
+    if !metadata.is_file() {
+        return Err(fail("it is no regular file"));
+    }
+    if metadata.len() > COMPONENT_BYTES_MAX {
+        return Err(fail(&format!("it is larger than {COMPONENT_BYTES_MAX} bytes")));
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
+    let file = std::fs::File::open(path).map_err(|error| fail(&error.to_string()))?;
+    // The file may grow while it is read.
+    file.take(COMPONENT_BYTES_MAX)
+        .read_to_end(&mut bytes)
+        .map_err(|error| fail(&error.to_string()))?;
+    let name = path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into());
+    Ok(Found { name, origin: path.display().to_string(), bytes })
+}

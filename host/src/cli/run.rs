@@ -1,0 +1,269 @@
+//! `aos-host run`: list a plugin's tools, call one, or run a command.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use clap::{Args, ValueEnum};
+use serde_json::Value;
+
+use super::arguments::{GrantArgs, LimitArgs, session_options};
+use super::exit::{Code, Failure, code_of, command_code};
+use super::{input, plugin, render, terminal};
+use crate::config::Config;
+use crate::kernel::{Fault, Kernel, Session, Streams};
+use crate::sandbox::host::call::Progress;
+use crate::sandbox::plain::arguments::arguments_from_pairs;
+use crate::sandbox::program::Kind;
+use crate::sandbox::state::Input;
+use crate::sandbox::stdio::Sink;
+use crate::types::{Definition, Reply, Syscall};
+
+/// How answers are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// One JSON value.
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// A .wasm or .wat file, or the name of a plugin
+    plugin: String,
+    /// The tool to call; without it, and with several tools, they are listed
+    #[arg(long, short)]
+    tool: Option<String>,
+    /// Its arguments: a JSON object, @FILE, or - for stdin
+    #[arg(long, short, value_name = "JSON")]
+    input: Option<String>,
+    /// One argument, typed by the tool's schema; may be given again
+    #[arg(long, short, value_name = "KEY=VALUE", conflicts_with = "input")]
+    arg: Vec<String>,
+    /// How the answer is written
+    #[arg(long, short, value_enum, default_value = "text")]
+    output: Format,
+    /// A folder in which plugins are looked up by name, before the configured ones
+    #[arg(long, value_name = "FOLDER")]
+    plugin_path: Vec<std::path::PathBuf>,
+    #[command(flatten)]
+    grants: GrantArgs,
+    #[command(flatten)]
+    limits: LimitArgs,
+    /// Arguments of a command, after --
+    #[arg(last = true)]
+    arguments: Vec<String>,
+}
+
+impl RunArgs {
+    fn calls_a_tool(&self) -> bool {
+        self.tool.is_some() || self.input.is_some() || !self.arg.is_empty()
+    }
+}
+
+/// Runs what the arguments say.
+pub async fn run(config: &Config, arguments: RunArgs) -> Result<Code, Failure> {
+    let folders: Vec<_> =
+        arguments.plugin_path.iter().chain(&config.plugin_path).cloned().collect();
+    // After `--` the caller expects a command's exit codes.
+    let missing = |failure: Failure| match arguments.arguments.is_empty() {
+        true => failure,
+        false => Failure { code: Code::Guest(127), ..failure },
+    };
+    let found = plugin::find(&arguments.plugin, &folders).map_err(missing)?;
+    let mut options = session_options(config, &arguments.grants, &arguments.limits)?;
+    options.progress = Some(Progress(Arc::new(terminal::progress_bar())));
+    let kernel = kernel(config).await?;
+    let plugin = kernel.load(&found.name, &found.bytes).map_err(|fault| {
+        Failure::new(code_of(&fault), format!("{}: {fault}", found.origin))
+    })?;
+    let is_command = matches!(plugin.program().kind, Kind::Command(_));
+    if is_command {
+        options.streams =
+            Streams { stdin: Input::Process, stdout: Sink::Stdout, stderr: Sink::Stderr };
+    }
+    let session = kernel.session(plugin, options)?;
+    if is_command {
+        return command(&kernel, session, arguments).await;
+    }
+    if !arguments.arguments.is_empty() {
+        return Err(Failure::usage(format!(
+            "{} is no command and takes nothing after `--`; give a tool's arguments with --input \
+             or --arg",
+            found.origin
+        )));
+    }
+    tool(&kernel, session, &arguments).await
+}
+
+/// A kernel as the configuration has it.
+pub async fn kernel(config: &Config) -> Result<Kernel, Failure> {
+    let builder = Kernel::builder()
+        .store(config.store.clone())
+        .cache(config.cache_folder.clone(), config.cache_bytes_max)
+        .on_compile(terminal::compile_spinner());
+    Ok(builder.build().await?)
+}
+
+async fn command(
+    kernel: &Kernel,
+    session: Session,
+    arguments: RunArgs,
+) -> Result<Code, Failure> {
+    if arguments.calls_a_tool() {
+        return Err(Failure::usage(
+            "it is a command and has no tools; give its arguments after `--`",
+        ));
+    }
+    let ran = kernel.submit(&session, Syscall::Run { arguments: arguments.arguments }).await;
+    let denials = session.denials();
+    let (code, sentence) = match &ran {
+        Ok(Reply::Exit(exit, _)) => (Code::Guest(low_byte(*exit)), String::new()),
+        Ok(Reply::Definitions(_) | Reply::Output(..)) => (Code::Host, String::new()),
+        Err(fault) => (command_code(fault), fault.to_string()),
+    };
+    let outcome = outcome(ran.as_ref().err());
+    kernel.close_session(session, outcome).await?;
+    if code != Code::Guest(0) {
+        render::tell_denials(&denials);
+    }
+    match code {
+        Code::Guest(_) if sentence.is_empty() => Ok(code),
+        code => Err(Failure::new(code, sentence)),
+    }
+}
+
+/// An exit code as the shell sees it.
+fn low_byte(exit: i32) -> u8 {
+    exit.to_le_bytes()[0]
+}
+
+/// The word that closes the chain.
+fn outcome(fault: Option<&Fault>) -> &'static str {
+    match fault.map(code_of) {
+        None => "ok",
+        Some(Code::Denied) => "denied",
+        Some(Code::Limit) => "limit",
+        Some(Code::Tool | Code::Usage) => "error",
+        Some(Code::Plugin | Code::Host | Code::Ok | Code::Guest(_)) => "fault",
+    }
+}
+
+async fn tool(
+    kernel: &Kernel,
+    session: Session,
+    arguments: &RunArgs,
+) -> Result<Code, Failure> {
+    if !arguments.calls_a_tool() {
+        let listed = list(kernel, &session, arguments.output).await;
+        let word = outcome(listed.as_ref().err());
+        kernel.close_session(session, word).await?;
+        return terminal::print_line(&listed?);
+    }
+    let called = call(kernel, &session, arguments).await;
+    let chain = session.chain().to_string();
+    let denials = session.denials();
+    let usage = session.usage();
+    let called = match called {
+        Ok(output) => Ok(output),
+        Err(Called::Refused(failure)) => {
+            kernel.close_session(session, "error").await?;
+            return Err(failure);
+        }
+        Err(Called::Fault(fault)) => Err(fault),
+    };
+    let word = outcome(called.as_ref().err());
+    // What is told as done is on the disk first.
+    kernel.close_session(session, word).await?;
+    match arguments.output {
+        Format::Json => {
+            let text = render::answer_json(&called, &denials, usage, &chain);
+            terminal::print_line(&text)?;
+            match called {
+                Ok(_) => Ok(Code::Ok),
+                Err(fault) => Err(Failure::silent(refined(&fault, &denials))),
+            }
+        }
+        Format::Text => match called {
+            Ok(output) => {
+                let printed = terminal::print_line(&render::output_text(&output))?;
+                render::hint_denials(&denials);
+                Ok(printed)
+            }
+            Err(fault) => {
+                let mut stderr = std::io::stderr();
+                // Nobody is left to tell when stderr is closed.
+                let _told = writeln!(stderr, "error: {}", terminal::visible(&fault.to_string()));
+                render::tell_denials(&denials);
+                Err(Failure::silent(refined(&fault, &denials)))
+            }
+        },
+    }
+}
+
+/// A tool that failed after it was denied something failed of that, whatever it says.
+fn refined(fault: &Fault, denials: &[crate::types::Denial]) -> Code {
+    match code_of(fault) {
+        Code::Tool if !denials.is_empty() => Code::Denied,
+        code => code,
+    }
+}
+
+enum Called {
+    /// The arguments could not be read.
+    Refused(Failure),
+    /// The kernel's own answer.
+    Fault(Fault),
+}
+
+async fn call(
+    kernel: &Kernel,
+    session: &Session,
+    arguments: &RunArgs,
+) -> Result<crate::types::Output, Called> {
+    let object = match (&arguments.input, &arguments.arg[..]) {
+        (Some(text), _) => input::object(text).map_err(Called::Refused)?,
+        (None, []) => Value::Object(serde_json::Map::new()),
+        (None, pairs) => {
+            let pairs = input::pairs(pairs).map_err(Called::Refused)?;
+            let definitions = definitions(kernel, session).await.map_err(Called::Fault)?;
+            let schema = schema_of(&definitions, arguments.tool.as_deref());
+            let refused = |sentence| Called::Refused(Failure::usage(format!("--arg {sentence}")));
+            Value::Object(arguments_from_pairs(&schema, pairs).map_err(refused)?)
+        }
+    };
+    let syscall = Syscall::Call { tool: arguments.tool.clone(), arguments: object };
+    match kernel.submit(session, syscall).await.map_err(Called::Fault)? {
+        Reply::Output(output, _) => Ok(output),
+        Reply::Definitions(_) | Reply::Exit(..) => {
+            Err(Called::Fault(Fault::Host("a call was answered with something else".into())))
+        }
+    }
+}
+
+/// The schema that types `--arg`; a tool that is not there is told by the kernel afterwards.
+fn schema_of(definitions: &[Definition], tool: Option<&str>) -> Value {
+    let found = match (tool, definitions) {
+        (None, [only]) => Some(only),
+        (None, _) => None,
+        (Some(name), all) => all.iter().find(|tool| tool.name == name),
+    };
+    found.map_or(Value::Bool(true), |tool| tool.input_schema.clone())
+}
+
+async fn definitions(kernel: &Kernel, session: &Session) -> Result<Vec<Definition>, Fault> {
+    match kernel.submit(session, Syscall::Definitions).await? {
+        Reply::Definitions(definitions) => Ok(definitions),
+        Reply::Output(..) | Reply::Exit(..) => {
+            Err(Fault::Host("a list was answered with something else".into()))
+        }
+    }
+}
+
+async fn list(kernel: &Kernel, session: &Session, format: Format) -> Result<String, Fault> {
+    let definitions = definitions(kernel, session).await?;
+    Ok(match format {
+        Format::Json => render::definitions_json(&definitions),
+        Format::Text => render::definitions_text(session.plugin(), &definitions),
+    })
+}

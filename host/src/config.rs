@@ -1,0 +1,289 @@
+//! Where the host keeps things and what it starts from: the configuration file, the environment
+//! and the defaults, as one value. Flags come on top, in `cli`.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::sandbox::limits::Limits;
+use crate::storage::StoreUrl;
+
+/// Something in the configuration is not as it should be: one sentence.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(pub String);
+
+/// What the host starts from.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where the journal is.
+    pub store: StoreUrl,
+    /// Where compiled components are kept.
+    pub cache_folder: PathBuf,
+    /// How many bytes of them; none for the default.
+    pub cache_bytes_max: Option<u64>,
+    /// Folders in which plugins are looked up by name.
+    pub plugin_path: Vec<PathBuf>,
+    /// The limits of each call.
+    pub limits: Limits,
+    /// Grants for every run, in the grammar of grants.
+    pub grants: Vec<String>,
+    /// Paths that stay closed in every run.
+    pub denied_paths: Vec<PathBuf>,
+}
+
+/// `aos.toml`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    store: Option<String>,
+    #[serde(default)]
+    plugin_path: Vec<PathBuf>,
+    #[serde(default)]
+    cache: CacheTable,
+    #[serde(default)]
+    grants: GrantsTable,
+    #[serde(default)]
+    limits: LimitsTable,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CacheTable {
+    folder: Option<PathBuf>,
+    size: Option<Bytes>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GrantsTable {
+    #[serde(default)]
+    allow: Vec<String>,
+    #[serde(default)]
+    deny_path: Vec<PathBuf>,
+}
+
+/// The limits that a file or flags set; what they leave out stays as it was.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitsTable {
+    /// `memory`.
+    pub memory: Option<Bytes>,
+    /// `timeout`: wall time.
+    pub timeout: Option<Time>,
+    /// `cpu`: CPU time.
+    pub cpu: Option<Time>,
+    /// `output`.
+    pub output: Option<Bytes>,
+    /// `stdio`.
+    pub stdio: Option<Bytes>,
+    /// `host_call`.
+    pub host_call: Option<Bytes>,
+    /// `handles`.
+    pub handles: Option<u64>,
+    /// `random`.
+    pub random: Option<Bytes>,
+    /// `http_fields`.
+    pub http_fields: Option<Bytes>,
+    /// `http_body`.
+    pub http_body: Option<Bytes>,
+}
+
+impl LimitsTable {
+    /// These limits where they are set, `limits` elsewhere.
+    pub fn over(self, limits: &Limits) -> Limits {
+        let bytes = |set: Option<Bytes>, other: u64| set.map_or(other, |bytes| bytes.0);
+        let time = |set: Option<Time>, other: Duration| set.map_or(other, |time| time.0);
+        Limits {
+            memory_bytes: bytes(self.memory, limits.memory_bytes),
+            wall: time(self.timeout, limits.wall),
+            // A limit on all time that is raised raises the one on computing with it.
+            cpu: time(self.cpu, limits.cpu.max(time(self.timeout, limits.cpu))),
+            output_bytes: bytes(self.output, limits.output_bytes),
+            stdio_bytes: bytes(self.stdio, limits.stdio_bytes),
+            hostcall_bytes: bytes(self.host_call, limits.hostcall_bytes),
+            handles: self.handles.unwrap_or(limits.handles),
+            random_bytes: bytes(self.random, limits.random_bytes),
+            http_fields_bytes: bytes(self.http_fields, limits.http_fields_bytes),
+            http_body_bytes: bytes(self.http_body, limits.http_body_bytes),
+            stack_bytes: limits.stack_bytes,
+        }
+    }
+}
+
+/// A number of bytes, as `64KiB`, `1MB` or `4096`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Text")]
+pub struct Bytes(pub u64);
+
+/// A time, as `30s`, `1m 30s` or `500ms`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Text")]
+pub struct Time(pub Duration);
+
+/// In a file a number may stand without quotes.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Text {
+    Text(String),
+    Number(u64),
+}
+
+impl FromStr for Bytes {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parsed: Result<bytesize::ByteSize, _> = text.parse();
+        parsed
+            .map(|size| Self(size.as_u64()))
+            .map_err(|_| format!("`{text}` is no size; write it like 64KiB, 256MiB or 4096"))
+    }
+}
+
+impl FromStr for Time {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        humantime::parse_duration(text)
+            .map(Self)
+            .map_err(|_| format!("`{text}` is no time; write it like 30s, 2m or 500ms"))
+    }
+}
+
+impl TryFrom<Text> for Bytes {
+    type Error = String;
+
+    fn try_from(text: Text) -> Result<Self, String> {
+        match text {
+            Text::Text(text) => text.parse(),
+            Text::Number(number) => Ok(Self(number)),
+        }
+    }
+}
+
+impl TryFrom<Text> for Time {
+    type Error = String;
+
+    fn try_from(text: Text) -> Result<Self, String> {
+        match text {
+            Text::Text(text) => text.parse(),
+            Text::Number(number) => Err(format!("{number} is no time; write \"{number}s\"")),
+        }
+    }
+}
+
+impl Config {
+    /// The file at `path`, or the user's own if there is one, over the defaults.
+    ///
+    /// # Errors
+    /// One sentence that names the file, the line and what would be right.
+    pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
+        let folders = Folders::of_the_user();
+        let file = match path {
+            Some(path) => read(path)?,
+            None => match folders.config.join("aos.toml") {
+                path if path.exists() => read(&path)?,
+                _ => File::default(),
+            },
+        };
+        let store = match &file.store {
+            Some(text) => text.parse().map_err(|error| ConfigError(format!("store: {error}")))?,
+            None => StoreUrl::Sqlite(folders.state.join("journal.db")),
+        };
+        let mut plugin_path = file.plugin_path;
+        plugin_path.push(folders.data.join("plugins"));
+        Ok(Self {
+            store,
+            cache_folder: file.cache.folder.unwrap_or(folders.cache),
+            cache_bytes_max: file.cache.size.map(|bytes| bytes.0),
+            plugin_path,
+            limits: file.limits.over(&Limits::default()),
+            grants: file.grants.allow,
+            denied_paths: file.grants.deny_path,
+        })
+    }
+}
+
+fn read(path: &Path) -> Result<File, ConfigError> {
+    let fail = |what: String| ConfigError(format!("{}: {what}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|error| fail(error.to_string()))?;
+    toml::from_str(&text).map_err(|error| {
+        let at = error.span().map_or(0, |span| span.start);
+        let line = text[..at.min(text.len())].lines().count().max(1);
+        fail(format!("line {line}: {}", error.message().replace('\n', " ")))
+    })
+}
+
+/// The user's folders, by the XDG rules.
+struct Folders {
+    config: PathBuf,
+    state: PathBuf,
+    data: PathBuf,
+    cache: PathBuf,
+}
+
+impl Folders {
+    fn of_the_user() -> Self {
+        match directories::ProjectDirs::from("", "", "aos-host") {
+            Some(folders) => Self {
+                config: folders.config_dir().to_owned(),
+                // Only Linux tells state from data.
+                state: folders.state_dir().unwrap_or(folders.data_local_dir()).to_owned(),
+                data: folders.data_dir().to_owned(),
+                cache: folders.cache_dir().join("compiled"),
+            },
+            // No home: everything below the working directory, where the user will see it.
+            None => {
+                let folder = |name: &str| PathBuf::from(".aos-host").join(name);
+                Self {
+                    config: folder("config"),
+                    state: folder("state"),
+                    data: folder("data"),
+                    cache: folder("cache"),
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str) -> Result<Config, String> {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("aos.toml");
+        std::fs::write(&path, text).expect("writes");
+        Config::load(Some(&path)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_file_sets_what_it_names_and_nothing_else() {
+        let config = load(
+            "store = \"memory:\"\n[limits]\nmemory = \"64MiB\"\ntimeout = \"2m\"\nhandles = 7\n",
+        )
+        .expect("loads");
+        assert_eq!(config.store, StoreUrl::Memory);
+        assert_eq!(config.limits.memory_bytes, 64 << 20);
+        assert_eq!(config.limits.wall, Duration::from_secs(120));
+        assert_eq!(config.limits.cpu, Duration::from_secs(120));
+        assert_eq!(config.limits.handles, 7);
+        assert_eq!(config.limits.output_bytes, Limits::default().output_bytes);
+    }
+
+    #[test]
+    fn a_mistake_is_told_with_its_line() {
+        for (text, says) in [
+            ("\n[limits]\nmemroy = 1\n", "line 3: unknown field `memroy`"),
+            ("[limits]\nmemory = \"lots\"\n", "`lots` is no size"),
+            ("[limits]\ntimeout = 30\n", "write \"30s\""),
+            ("store = \"mysql://x\"\n", "store: "),
+            ("store = \n", "line 1"),
+        ] {
+            let error = load(text).expect_err(text);
+            assert!(error.contains(says) && !error.contains('\n'), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! The kernel: one door ([`Kernel::submit`]) for whatever wants something done.
+//!
+//! It resolves and checks what is asked, records it, has the sandbox run it behind a gate, and
+//! records how it ended. Until there is a scheduler it dispatches at once.
+
+mod catalogue;
+mod session;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::OnceCell;
+
+pub use session::{Session, SessionOptions, Streams};
+
+use self::catalogue::Catalogue;
+use crate::capability::authority::Authority;
+use crate::journal::{Journal, JournalError, JournalOptions};
+use crate::sandbox::cache::{CACHE_BYTES_DEFAULT, CompileCache};
+use crate::sandbox::engine::Profile;
+use crate::sandbox::program::{BadPlugin, CompileEvent, OnCompile, Program};
+use crate::sandbox::{Ended, Sandbox, Services};
+use crate::storage::{Storage, StorageError, StoreUrl};
+use crate::types::{Definition, Reply, Syscall, ToolError};
+
+/// Why the kernel has no reply: one variant for each kind of blame.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// The caller asked for what cannot be.
+    #[error("{0}")]
+    Caller(String),
+    /// The bytes are no program for this host.
+    #[error("{0}")]
+    Plugin(#[from] BadPlugin),
+    /// The tool answered with an error.
+    #[error("{0}")]
+    Tool(ToolError),
+    /// The run ended without an answer.
+    #[error("{0}")]
+    Ended(Ended),
+    /// The journal could not take a row, so nothing happened after it.
+    #[error("{0}")]
+    Journal(#[from] JournalError),
+    /// The store could not be opened.
+    #[error("{0}")]
+    Storage(#[from] StorageError),
+    /// The host itself could not start.
+    #[error("{0}")]
+    Host(String),
+}
+
+/// A program with its catalogue: what sessions are opened on.
+#[derive(Debug)]
+pub struct Plugin {
+    program: Program,
+    catalogue: OnceCell<Catalogue>,
+}
+
+impl Plugin {
+    /// The program.
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+}
+
+/// The whole host, embedded in a program. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Kernel {
+    parts: Arc<Parts>,
+}
+
+struct Parts {
+    sandbox: Sandbox,
+    journal: Journal,
+    storage: Arc<dyn Storage>,
+}
+
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Parts").field("sandbox", &self.sandbox).finish_non_exhaustive()
+    }
+}
+
+/// What a kernel is built from.
+pub struct Builder {
+    profile: Profile,
+    store: StoreUrl,
+    cache: Option<(PathBuf, u64)>,
+    on_compile: Option<OnCompile>,
+    journal: JournalOptions,
+}
+
+impl Builder {
+    /// How long the process will live: [`Profile::OneShot`] unless said.
+    #[must_use]
+    pub fn profile(mut self, profile: Profile) -> Self {
+        self.profile = profile;
+        self
+    }
+
+    /// Where the journal goes: memory unless said.
+    #[must_use]
+    pub fn store(mut self, store: StoreUrl) -> Self {
+        self.store = store;
+        self
+    }
+
+    /// Where compiled components are kept, and how many bytes of them: nowhere unless said.
+    #[must_use]
+    pub fn cache(mut self, folder: PathBuf, bytes_max: Option<u64>) -> Self {
+        self.cache = Some((folder, bytes_max.unwrap_or(CACHE_BYTES_DEFAULT)));
+        self
+    }
+
+    /// Who is told when a component is compiled.
+    #[must_use]
+    pub fn on_compile(mut self, tell: impl Fn(CompileEvent) + Send + Sync + 'static) -> Self {
+        self.on_compile = Some(Arc::new(tell));
+        self
+    }
+
+    /// Opens the store, starts the engine and the journal's writer. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// When the store cannot be opened or the engine not started. A cache that cannot be opened
+    /// is only told to the log: everything works without it.
+    pub async fn build(self) -> Result<Kernel, Fault> {
+        let storage = self.store.open().await?;
+        let cache = self.cache.and_then(|(folder, bytes)| {
+            CompileCache::open(&folder, bytes)
+                .inspect_err(|error| tracing::warn!("nothing will be cached: {error}"))
+                .ok()
+        });
+        let services = Services::of_the_system(self.profile, Arc::clone(&storage));
+        let sandbox = Sandbox::new(services, cache, self.on_compile)
+            .map_err(|error| Fault::Host(format!("the engine does not start: {error}")))?;
+        let journal = Journal::open(Arc::clone(&storage), self.journal).await?;
+        Ok(Kernel { parts: Arc::new(Parts { sandbox, journal, storage }) })
+    }
+}
+
+impl Kernel {
+    /// A kernel in memory, for one run; the builder changes what should be otherwise.
+    pub fn builder() -> Builder {
+        Builder {
+            profile: Profile::OneShot,
+            store: StoreUrl::Memory,
+            cache: None,
+            on_compile: None,
+            journal: JournalOptions::default(),
+        }
+    }
+
+    /// Makes a plugin of a component's bytes. `name` serves where it carries no manifest.
+    ///
+    /// # Errors
+    /// [`Fault::Plugin`] says what is wrong with the bytes.
+    pub fn load(&self, name: &str, bytes: &[u8]) -> Result<Arc<Plugin>, Fault> {
+        let program = self.parts.sandbox.load(name, bytes)?;
+        Ok(Arc::new(Plugin { program, catalogue: OnceCell::new() }))
+    }
+
+    /// Opens a session: one caller, one plugin, its grants and limits, one chain in the journal.
+    ///
+    /// # Errors
+    /// When a grant or a denied path cannot be resolved.
+    pub fn session(
+        &self,
+        plugin: Arc<Plugin>,
+        options: SessionOptions,
+    ) -> Result<Session, Fault> {
+        Session::open(&self.parts.journal, plugin, options)
+    }
+
+    /// Does one thing for a session. Whatever enters the kernel enters here.
+    ///
+    /// # Errors
+    /// [`Fault`] says who is to blame.
+    pub async fn submit(&self, session: &Session, syscall: Syscall) -> Result<Reply, Fault> {
+        match syscall {
+            Syscall::Definitions => {
+                let catalogue = self.catalogue(session).await?;
+                Ok(Reply::Definitions(catalogue.definitions().to_vec()))
+            }
+            Syscall::Call { tool, arguments } => {
+                self.call(session, tool.as_deref(), &arguments).await
+            }
+            Syscall::Run { arguments } => self.run(session, arguments).await,
+        }
+    }
+
+    /// The tools of a plugin, asked of it once, in an instance that may do nothing.
+    async fn catalogue<'a>(&self, session: &'a Session) -> Result<&'a Catalogue, Fault> {
+        let plugin = &session.plugin;
+        let ask = async || {
+            let setup = session.setup_with(Arc::new(Authority::nothing()));
+            let found = self.parts.sandbox.definitions(&plugin.program, setup).await;
+            let definitions: Vec<Definition> = found.result.map_err(Fault::Ended)?;
+            Catalogue::new(definitions)
+        };
+        plugin.catalogue.get_or_try_init(ask).await
+    }
+
+    async fn call(
+        &self,
+        session: &Session,
+        tool: Option<&str>,
+        arguments: &serde_json::Value,
+    ) -> Result<Reply, Fault> {
+        let catalogue = self.catalogue(session).await?;
+        let tool = catalogue.find(tool).map_err(Fault::Tool)?;
+        tool.check_arguments(arguments).map_err(Fault::Tool)?;
+        let call = session.accept_call(tool.definition(), arguments).await?;
+        let program = &session.plugin.program;
+        let name = &tool.definition().name;
+        let setup = session.setup(&call).await?;
+        let finished = self.parts.sandbox.call(program, setup, name, arguments).await;
+        let usage = finished.usage;
+        let answer = match finished.result {
+            Ok(Ok(output)) => match tool.check_output(&output) {
+                Ok(()) => Ok(output),
+                Err(sentence) => Err(Fault::Ended(Ended::BadAnswer(sentence))),
+            },
+            Ok(Err(error)) => Err(Fault::Tool(error)),
+            Err(ended) => Err(Fault::Ended(ended)),
+        };
+        session.settle(&call, name, answer.as_ref().err(), usage).await?;
+        Ok(Reply::Output(answer?, usage))
+    }
+
+    async fn run(&self, session: &Session, arguments: Vec<String>) -> Result<Reply, Fault> {
+        let call = session.accept_run(&arguments).await?;
+        let mut setup = session.setup(&call).await?;
+        setup.arguments.extend(arguments);
+        let finished = self.parts.sandbox.command(&session.plugin.program, setup).await;
+        let usage = finished.usage;
+        let exit = finished.result.map_err(Fault::Ended);
+        session.settle(&call, "run", exit.as_ref().err(), usage).await?;
+        Ok(Reply::Exit(exit?, usage))
+    }
+
+    /// The store, for those who read it: audit, export.
+    pub fn storage(&self) -> &Arc<dyn Storage> {
+        &self.parts.storage
+    }
+
+    /// Ends a session: its last row, and everything before it safe on the disk.
+    ///
+    /// # Errors
+    /// When the journal could not be written.
+    pub async fn close_session(&self, session: Session, outcome: &str) -> Result<(), Fault> {
+        session.close(outcome).await?;
+        Ok(self.parts.journal.flush(crate::journal::Class::Synced).await?)
+    }
+}

@@ -1,0 +1,296 @@
+//! A session: who calls, with what grants and limits, and the chain in which it is written down.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde_json::json;
+
+use crate::capability::authority::Authority;
+use crate::capability::gate::{Gate, Permit, Refusal};
+use crate::capability::grant::{Capability, Grant};
+use crate::capability::names::NameRequest;
+use crate::journal::{
+    Body, Chain, ChainId, Class, Closing, Digest, Journal, JournalError, Opening, Row, RowKind,
+};
+use crate::kernel::{Fault, Plugin};
+use crate::sandbox::host::call::Progress;
+use crate::sandbox::limits::Limits;
+use crate::sandbox::state::{Ambient, Input, Setup};
+use crate::sandbox::stdio::Sink;
+use crate::types::{CallId, Definition, Denial, Usage};
+
+/// Standard streams of a session's programs.
+#[derive(Clone, Debug)]
+pub struct Streams {
+    /// Where stdin comes from.
+    pub stdin: Input,
+    /// Where stdout goes.
+    pub stdout: Sink,
+    /// Where stderr goes.
+    pub stderr: Sink,
+}
+
+impl Default for Streams {
+    /// Nothing comes in, and what is printed goes to the host's stderr: stdout is for answers.
+    fn default() -> Self {
+        Self { stdin: Input::Empty, stdout: Sink::Stderr, stderr: Sink::Stderr }
+    }
+}
+
+/// What a session starts from.
+#[derive(Clone, Debug, Default)]
+pub struct SessionOptions {
+    /// What the operator gives, each with the text it was written as.
+    pub grants: Vec<(Grant, String)>,
+    /// Paths inside granted roots that stay closed.
+    pub denied_paths: Vec<PathBuf>,
+    /// The limits of each call.
+    pub limits: Limits,
+    /// Clocks and random numbers.
+    pub ambient: Ambient,
+    /// The environment that grants pick from.
+    pub environment: Vec<(String, String)>,
+    /// Configuration values; setting one grants it.
+    pub config: Vec<(String, String)>,
+    /// Standard streams.
+    pub streams: Streams,
+    /// Who is told of progress.
+    pub progress: Option<Progress>,
+}
+
+/// One caller and one plugin. Dropped without [`crate::kernel::Kernel::close_session`] it leaves
+/// a chain without an end, as a crash would.
+#[derive(Debug)]
+pub struct Session {
+    pub(super) plugin: Arc<Plugin>,
+    options: SessionOptions,
+    authority: Arc<Authority>,
+    chain: Chain,
+    total: std::sync::Mutex<Usage>,
+    denials: std::sync::Mutex<Vec<Denial>>,
+}
+
+/// A call that was taken on, with its gate.
+pub(super) struct Call {
+    id: CallId,
+    gate: Arc<Gate>,
+}
+
+/// Denials that a session remembers, for the sentences that it tells at the end.
+const DENIALS_MAX: usize = 64;
+
+impl Session {
+    pub(super) fn open(
+        journal: &Journal,
+        plugin: Arc<Plugin>,
+        options: SessionOptions,
+    ) -> Result<Self, Fault> {
+        let program = &plugin.program;
+        let asks = program.manifest.as_ref().map(|manifest| manifest.asks()).transpose();
+        let asks = asks.map_err(Fault::Caller)?;
+        let grants: Vec<Grant> = options.grants.iter().map(|(grant, _)| grant.clone()).collect();
+        let authority =
+            Authority::for_plugin(&program.name, asks, &grants, &options.denied_paths)
+                .map_err(|error| Fault::Caller(error.to_string()))?;
+        let written: Vec<String> = options.grants.iter().map(|(_, text)| text.clone()).collect();
+        let chain = journal.chain(Opening {
+            plugin: &program.name,
+            component: Some(program.hash),
+            arguments: Digest::default(),
+            host_version: env!("CARGO_PKG_VERSION"),
+            grants: &written,
+        });
+        let authority = Arc::new(authority);
+        Ok(Self {
+            plugin,
+            options,
+            authority,
+            chain,
+            total: Default::default(),
+            denials: Default::default(),
+        })
+    }
+
+    /// The plugin that it is opened on.
+    pub fn plugin(&self) -> &Plugin {
+        &self.plugin
+    }
+
+    /// The chain in which this session is written down.
+    pub fn chain(&self) -> ChainId {
+        self.chain.id()
+    }
+
+    /// What its calls were denied, at most 64.
+    pub fn denials(&self) -> Vec<Denial> {
+        self.denials.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// What its calls used: times added up, the largest memory.
+    pub fn usage(&self) -> Usage {
+        *self.total.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Takes a tool call on: its row is in the chain before anything of it happens.
+    pub(super) async fn accept_call(
+        &self,
+        tool: &Definition,
+        arguments: &serde_json::Value,
+    ) -> Result<Call, JournalError> {
+        // What may not happen twice is on the disk before it happens once.
+        let again = tool.behaviour.read_only || tool.behaviour.idempotent;
+        let class = if again { Class::Queued } else { Class::Synced };
+        self.accept(&tool.name, &arguments.to_string(), class).await
+    }
+
+    /// Takes a run of a command on.
+    pub(super) async fn accept_run(&self, arguments: &[String]) -> Result<Call, JournalError> {
+        self.accept("run", &arguments.join("\0"), Class::Queued).await
+    }
+
+    async fn accept(
+        &self,
+        target: &str,
+        arguments: &str,
+        class: Class,
+    ) -> Result<Call, JournalError> {
+        let id = CallId::fresh();
+        // The hash proves which arguments they were; they themselves may hold secrets.
+        let hash = blake3::hash(arguments.as_bytes());
+        let body = format!(
+            r#"{{"arguments_blake3":"{}","arguments_bytes":{}}}"#,
+            hash.to_hex(),
+            arguments.len()
+        );
+        let row = self.row(RowKind::Accepted, id, target);
+        self.chain.append(Row { body: Body::Text(&body), ..row }, class).await?;
+        Ok(Call { id, gate: self.gate(id, Arc::clone(&self.authority)) })
+    }
+
+    fn gate(&self, id: CallId, authority: Arc<Authority>) -> Arc<Gate> {
+        Arc::new(Gate::new(authority, self.chain.clone(), id, self.plugin.program.hash))
+    }
+
+    fn row<'a>(&'a self, kind: RowKind, call: CallId, target: &'a str) -> Row<'a> {
+        Row {
+            who: &self.plugin.program.name,
+            call: Some(call),
+            component: Some(self.plugin.program.hash),
+            capability: "tool",
+            target,
+            ..Row::new(kind)
+        }
+    }
+
+    /// What a call's instance starts from: names that the gate let through, and nothing else.
+    pub(super) async fn setup(&self, call: &Call) -> Result<Setup, Fault> {
+        let mut setup = self.setup_of(Arc::clone(&call.gate));
+        for name in chosen(&self.authority, Capability::Env, &self.options.environment) {
+            let request = NameRequest::environment(&name.0);
+            setup.environment.extend(let_through(&call.gate, request, name).await?);
+        }
+        for name in chosen(&self.authority, Capability::Config, &self.options.config) {
+            let request = NameRequest::config(&name.0);
+            setup.config.extend(let_through(&call.gate, request, name).await?);
+        }
+        Ok(setup)
+    }
+
+    /// A setup for an instance with another authority than the session's.
+    pub(super) fn setup_with(&self, authority: Arc<Authority>) -> Setup {
+        self.setup_of(self.gate(CallId::fresh(), authority))
+    }
+
+    fn setup_of(&self, gate: Arc<Gate>) -> Setup {
+        let SessionOptions { limits, ambient, streams, progress, .. } = &self.options;
+        Setup {
+            gate,
+            limits: limits.clone(),
+            ambient: *ambient,
+            arguments: vec![self.plugin.program.name.clone()],
+            environment: Vec::new(),
+            config: Vec::new(),
+            stdin: streams.stdin.clone(),
+            stdout: streams.stdout.clone(),
+            stderr: streams.stderr.clone(),
+            progress: progress.clone(),
+        }
+    }
+
+    /// Writes down how a call ended and what it took.
+    pub(super) async fn settle(
+        &self,
+        call: &Call,
+        target: &str,
+        fault: Option<&Fault>,
+        usage: Usage,
+    ) -> Result<(), JournalError> {
+        call.gate.finish().await?;
+        self.remember(call, usage);
+        let kind = match fault {
+            Some(Fault::Ended(_)) => RowKind::Fault,
+            Some(_) | None => RowKind::Outcome,
+        };
+        let body = match fault {
+            None => json!({ "ok": true, "usage": usage }),
+            Some(fault) => json!({ "error": short(&fault.to_string()), "usage": usage }),
+        };
+        let body = body.to_string();
+        let row = self.row(kind, call.id, target);
+        self.chain.append(Row { body: Body::Text(&body), ..row }, Class::Queued).await?;
+        Ok(())
+    }
+
+    fn remember(&self, call: &Call, usage: Usage) {
+        let mut total = self.total.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        total.wall_us = total.wall_us.saturating_add(usage.wall_us);
+        total.cpu_us = total.cpu_us.saturating_add(usage.cpu_us);
+        total.memory_bytes = total.memory_bytes.max(usage.memory_bytes);
+        let mut denials = self.denials.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        for denial in call.gate.denials() {
+            if denials.len() < DENIALS_MAX && !denials.contains(&denial) {
+                denials.push(denial);
+            }
+        }
+    }
+
+    pub(super) async fn close(self, outcome: &str) -> Result<(), JournalError> {
+        let usage = json!(self.usage());
+        self.chain.close(Closing { outcome, usage: &usage }, Class::Queued).await?;
+        Ok(())
+    }
+}
+
+/// The pairs whose names the grants mean.
+fn chosen<'a>(
+    authority: &'a Authority,
+    capability: Capability,
+    pairs: &'a [(String, String)],
+) -> impl Iterator<Item = &'a (String, String)> {
+    let patterns = authority.names(capability);
+    pairs.iter().filter(|(name, _)| patterns.iter().any(|pattern| pattern.matches(name)))
+}
+
+/// One named value through the gate; none when the manifest did not ask for it.
+async fn let_through(
+    gate: &Gate,
+    request: NameRequest<'_>,
+    (name, value): &(String, String),
+) -> Result<Option<(String, String)>, Fault> {
+    let give = async |permit: Permit<&str>| {
+        let name: &str = permit.spend();
+        Ok::<_, std::convert::Infallible>((name.to_owned(), value.clone()))
+    };
+    debug_assert!(!name.is_empty());
+    match gate.perform(request, give).await {
+        Ok(pair) => Ok(Some(pair)),
+        Err(Refusal::Denied(_)) => Ok(None),
+        Err(Refusal::Journal(error)) => Err(error.into()),
+        Err(Refusal::Effect(never)) => match never {},
+    }
+}
+
+/// An error in the journal is for people: a long one is cut.
+fn short(text: &str) -> String {
+    text.chars().take(1_000).collect()
+}

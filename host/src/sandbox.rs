@@ -1,0 +1,100 @@
+//! Where guests run: the engine, what they may import, their limits, and one fresh store a run.
+//!
+//! The sandbox runs a program and says how it ended. What the program may do is the gate's to
+//! decide, who may run it the kernel's.
+
+pub mod cache;
+pub mod engine;
+pub mod host;
+pub mod inspect;
+pub mod limits;
+pub mod manifest;
+mod meter;
+pub mod plain;
+pub mod program;
+mod run;
+pub mod state;
+pub mod stdio;
+mod tool;
+
+use std::sync::Arc;
+
+use wasmtime::Engine;
+use wasmtime::component::Linker;
+
+pub use run::{Ended, Finished};
+
+use crate::capability::network::egress::{Caps, Egress};
+use crate::capability::network::resolve::{Resolver, SystemResolver};
+use crate::sandbox::cache::CompileCache;
+use crate::sandbox::engine::{Profile, Ticker};
+use crate::sandbox::program::{BadPlugin, Loader, OnCompile, Program};
+use crate::sandbox::state::State;
+use crate::storage::Storage;
+
+/// What host functions reach beyond the store they run in.
+#[derive(Clone)]
+pub struct Services {
+    /// The engine's profile.
+    pub profile: Profile,
+    /// The way out for HTTP.
+    pub egress: Egress,
+    /// Who knows addresses.
+    pub resolver: Arc<dyn Resolver>,
+    /// Where key-value buckets are kept.
+    pub storage: Arc<dyn Storage>,
+}
+
+impl Services {
+    /// The system's own resolver and trusted roots, with `storage` for buckets.
+    pub fn of_the_system(profile: Profile, storage: Arc<dyn Storage>) -> Self {
+        let egress = Egress::new(Caps::default());
+        Self { profile, egress, resolver: Arc::new(SystemResolver::default()), storage }
+    }
+}
+
+/// One engine with everything linked.
+pub struct Sandbox {
+    engine: Engine,
+    _ticker: Ticker,
+    linker: Linker<State>,
+    cache: Option<CompileCache>,
+    on_compile: Option<OnCompile>,
+    services: Services,
+}
+
+impl std::fmt::Debug for Sandbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sandbox").field("cache", &self.cache).finish_non_exhaustive()
+    }
+}
+
+impl Sandbox {
+    /// An engine of the services' profile.
+    ///
+    /// # Errors
+    /// When the machine cannot run compiled code or reserve what the profile needs.
+    pub fn new(
+        services: Services,
+        cache: Option<CompileCache>,
+        on_compile: Option<OnCompile>,
+    ) -> wasmtime::Result<Self> {
+        let (engine, ticker) = engine::engine(services.profile)?;
+        let linker = host::link::linker(&engine)?;
+        Ok(Self { engine, _ticker: ticker, linker, cache, on_compile, services })
+    }
+
+    /// Makes a program of bytes: reads, adapts, compiles or loads, links.
+    ///
+    /// # Errors
+    /// One sentence that says what is wrong with the bytes.
+    pub fn load(&self, name: &str, bytes: &[u8]) -> Result<Program, BadPlugin> {
+        let loader = Loader {
+            engine: &self.engine,
+            linker: &self.linker,
+            cache: self.cache.as_ref(),
+            on_compile: self.on_compile.as_ref(),
+        };
+        loader.load(name, bytes)
+    }
+}

@@ -1,0 +1,107 @@
+//! The only `wasmtime::Config` of the host, and the thread that makes time pass for guests.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::time::Duration;
+
+use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+/// Wasm stack of one call: what wasmtime gives by default, stated because the error names it.
+pub const WASM_STACK_BYTES: usize = 512 * 1024;
+
+/// One epoch. A running guest is asked to yield or stop at most this late.
+pub const TICK: Duration = Duration::from_millis(1);
+
+/// How a process will use the engine. Both compile to the same code, so they share the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// A few instances, then the process ends: memory on demand, nothing reserved.
+    OneShot,
+    /// Many instances for a long time: slots reserved at the start and used again.
+    Daemon,
+}
+
+/// Slots of the daemon's pool. Guests that do not fit fall back to memory on demand.
+const POOL_INSTANCES: u32 = 1_000;
+
+/// Builds the engine for a profile, and its ticker.
+///
+/// # Errors
+/// When the machine cannot run compiled code, or cannot reserve the pool's address space.
+pub fn engine(profile: Profile) -> wasmtime::Result<(Engine, Ticker)> {
+    let mut config = base_config();
+    if profile == Profile::Daemon {
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool()));
+    }
+    let engine = Engine::new(&config)?;
+    let ticker = Ticker::start(&engine)?;
+    Ok((engine, ticker))
+}
+
+fn base_config() -> Config {
+    let mut config = Config::new();
+    config
+        .wasm_component_model(true)
+        // WASI 0.3 is not linked yet; without it a host call costs half.
+        .concurrency_support(false)
+        .epoch_interruption(true)
+        .max_wasm_stack(WASM_STACK_BYTES)
+        .async_stack_size(WASM_STACK_BYTES + 512 * 1024)
+        // What guests do not need is code that cannot be attacked.
+        .wasm_memory64(false)
+        // Replay must see the same bits again.
+        .cranelift_nan_canonicalization(true)
+        .relaxed_simd_deterministic(true);
+    config
+}
+
+fn pool() -> PoolingAllocationConfig {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(POOL_INSTANCES)
+        .total_core_instances(POOL_INSTANCES * 4)
+        .total_memories(POOL_INSTANCES)
+        .total_stacks(POOL_INSTANCES)
+        .total_tables(POOL_INSTANCES * 4)
+        .max_memory_size(256 << 20)
+        .linear_memory_keep_resident(128 << 10)
+        .async_stack_keep_resident(32 << 10);
+    pool
+}
+
+/// A thread that moves the engine's epoch once a tick, until the last clone is dropped.
+///
+/// It holds the engine weakly: an engine that nobody uses must not be kept by its clock.
+#[derive(Clone, Debug)]
+pub struct Ticker {
+    _alive: Arc<Alive>,
+}
+
+#[derive(Debug)]
+struct Alive {
+    stop: Arc<AtomicBool>,
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Ticker {
+    fn start(engine: &Engine) -> wasmtime::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let engine = engine.weak();
+        let stopped = Arc::clone(&stop);
+        std::thread::Builder::new().name("epoch".into()).spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                std::thread::sleep(TICK);
+                match engine.upgrade() {
+                    Some(engine) => engine.increment_epoch(),
+                    None => return,
+                }
+            }
+        })?;
+        Ok(Self { _alive: Arc::new(Alive { stop }) })
+    }
+}
+

@@ -1,0 +1,12 @@
+//! What guests import. Each file turns WIT values into a request and back; it decides nothing.
+
+pub mod bindings;
+pub mod call;
+pub mod clock;
+pub mod config;
+pub mod filesystem;
+pub mod http;
+pub mod keyvalue;
+pub mod network;
+pub mod link;
+pub mod sockets;

@@ -1,0 +1,129 @@
+//! `wasi:http` outgoing, 0.2 and 0.3: a guest's request becomes a wish, and goes out only as the
+//! gate let it through, to the address that was checked.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderName;
+use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks};
+
+use crate::capability::gate::{Gate, Refusal};
+use crate::capability::network::egress::{Caps, Egress, Times};
+use crate::capability::network::host::Target;
+use crate::capability::network::resolve::{self, Resolver};
+use crate::capability::network::verdict::{HttpRequest, UnreachableRequest};
+use crate::sandbox::host::network as words;
+use crate::sandbox::limits::Limits;
+
+/// A name is looked up within this time, or the request fails.
+const LOOKUP: Duration = Duration::from_secs(5);
+
+/// The hooks of one call.
+pub struct GatedHttp {
+    gate: Arc<Gate>,
+    egress: Egress,
+    resolver: Arc<dyn Resolver>,
+}
+
+impl GatedHttp {
+    /// Hooks that ask `gate` and go out through `egress` within `limits`.
+    pub fn new(
+        gate: Arc<Gate>,
+        egress: &Egress,
+        resolver: Arc<dyn Resolver>,
+        limits: &Limits,
+    ) -> Self {
+        let caps = Caps {
+            request_body_bytes: limits.http_body_bytes,
+            response_body_bytes: limits.http_body_bytes,
+            ..Caps::default()
+        };
+        Self { gate, egress: egress.for_call(caps), resolver }
+    }
+}
+
+/// What the engine awaits: the response, and the end of its connection.
+type Exchange = Result<
+    (http::Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>),
+    wasmtime_wasi_http::Error,
+>;
+
+impl WasiHttpHooks for GatedHttp {
+    fn is_forbidden_header(&mut self, name: &HeaderName) -> bool {
+        crate::capability::network::request::is_forbidden(name)
+    }
+
+    fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {
+        words::forbidden_headers()
+    }
+
+    fn send_request(
+        &mut self,
+        request: http::Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _sent: Box<dyn Future<Output = Result<(), Error>> + Send>,
+    ) -> Box<dyn Future<Output = Exchange> + Send> {
+        let (gate, egress) = (Arc::clone(&self.gate), self.egress.clone());
+        let resolver = Arc::clone(&self.resolver);
+        let times = words::times(options, Times::default());
+        Box::new(async move {
+            let response = exchange(&gate, &egress, &*resolver, request, times).await?;
+            // The body drives its connection, so there is nothing else to wait for.
+            let ended: Box<dyn Future<Output = Result<(), Error>> + Send> =
+                Box::new(std::future::ready(Ok(())));
+            Ok((words::response(response), ended))
+        })
+    }
+}
+
+/// An error of the exchange itself, in words for the journal and in WASI's.
+enum Failed {
+    Unreachable(resolve::Refusal),
+    Exchange(crate::capability::network::egress::EgressError),
+}
+
+impl std::fmt::Display for Failed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unreachable(refusal) => refusal.fmt(f),
+            Self::Exchange(error) => error.fmt(f),
+        }
+    }
+}
+
+async fn exchange(
+    gate: &Gate,
+    egress: &Egress,
+    resolver: &dyn Resolver,
+    request: http::Request<WasiBody>,
+    times: Times,
+) -> Result<http::Response<crate::capability::network::body::CappedBody>, Error> {
+    let target = Target::from_uri(request.uri()).map_err(Error::from)?;
+    let wish = HttpRequest { method: request.method().clone(), target };
+    let exchanged = gate.perform(wish, |permit| async {
+        let (target, reach) = permit.spend();
+        let destination = resolve::check(target, reach, resolver, LOOKUP)
+            .await
+            .map_err(Failed::Unreachable)?;
+        egress.send(destination, request, times).await.map_err(Failed::Exchange)
+    });
+    match exchanged.await {
+        Ok(response) => Ok(response),
+        Err(Refusal::Denied(_)) => Err(Error::HttpRequestDenied),
+        Err(Refusal::Journal(error)) => Err(Error::InternalError(Some(error.to_string()))),
+        Err(Refusal::Effect(Failed::Exchange(error))) => Err(error.into()),
+        Err(Refusal::Effect(Failed::Unreachable(refusal))) => {
+            if let Some(denied) = UnreachableRequest::of(&refusal) {
+                // A verdict too, though it could only be known after the name was looked up.
+                let _always_denied = gate
+                    .perform(denied, |permit| async {
+                        match permit.spend() {}
+                        #[expect(unreachable_code, reason = "gives the effect its error type")]
+                        Ok::<(), std::fmt::Error>(())
+                    })
+                    .await;
+            }
+            Err(refusal.into())
+        }
+    }
+}

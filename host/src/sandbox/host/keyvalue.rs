@@ -1,0 +1,292 @@
+//! `wasi:keyvalue` 0.2.0-draft: buckets that last, each plugin's its own.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use wasmtime::component::{HasData, Linker, Resource};
+
+use self::bindings::wasi::keyvalue::store::{self, Error, KeyResponse};
+use self::bindings::wasi::keyvalue::{atomics, batch};
+use crate::capability::gate::{Gate, Refusal};
+use crate::capability::names::NameRequest;
+use crate::sandbox::state::State;
+use crate::storage::{self, Storage, StorageError};
+
+mod bindings {
+    #![expect(missing_docs, reason = "generated; the interface is WASI's")]
+    // The interface is that of github.com/WebAssembly/wasi-keyvalue at 0.2.0-draft, reduced to its
+    // signatures.
+    wasmtime::component::bindgen!({
+        inline: r#"
+            package wasi:keyvalue@0.2.0-draft;
+            interface store {
+                variant error { no-such-store, access-denied, other(string) }
+                record key-response { keys: list<string>, cursor: option<u64> }
+                open: func(identifier: string) -> result<bucket, error>;
+                resource bucket {
+                    get: func(key: string) -> result<option<list<u8>>, error>;
+                    set: func(key: string, value: list<u8>) -> result<_, error>;
+                    delete: func(key: string) -> result<_, error>;
+                    exists: func(key: string) -> result<bool, error>;
+                    list-keys: func(cursor: option<u64>) -> result<key-response, error>;
+                }
+            }
+            interface atomics {
+                use store.{bucket, error};
+                increment: func(bucket: borrow<bucket>, key: string, delta: u64)
+                    -> result<u64, error>;
+            }
+            interface batch {
+                use store.{bucket, error};
+                get-many: func(bucket: borrow<bucket>, keys: list<string>)
+                    -> result<list<option<tuple<string, list<u8>>>>, error>;
+                set-many: func(bucket: borrow<bucket>, key-values: list<tuple<string, list<u8>>>)
+                    -> result<_, error>;
+                delete-many: func(bucket: borrow<bucket>, keys: list<string>) -> result<_, error>;
+            }
+            world imports { import store; import atomics; import batch; }
+        "#,
+        imports: { default: async | trappable },
+        with: { "wasi:keyvalue/store.bucket": super::OpenBucket },
+    });
+}
+
+/// A bucket that the gate let through.
+#[derive(Debug)]
+pub struct OpenBucket {
+    name: String,
+    /// Where earlier pages of its keys ended; a guest's cursor is an index here.
+    pages: Vec<String>,
+}
+
+/// Pages of keys one bucket handle may walk.
+const PAGES_MAX: usize = 100_000;
+/// Pairs in one batch.
+const BATCH_MAX: usize = 10_000;
+
+/// The key-value store as one call sees it.
+pub struct Buckets {
+    gate: Arc<Gate>,
+    storage: Arc<dyn Storage>,
+    /// Whose buckets these are: no plugin reaches another's.
+    identity: String,
+}
+
+impl Buckets {
+    /// The buckets of the plugin that is `identity`.
+    pub fn new(gate: Arc<Gate>, storage: Arc<dyn Storage>, identity: String) -> Self {
+        Self { gate, storage, identity }
+    }
+}
+
+/// The linker's name for the state.
+struct KeyValueState;
+
+impl HasData for KeyValueState {
+    type Data<'a> = &'a mut State;
+}
+
+/// Adds the three interfaces.
+///
+/// # Errors
+/// When the linker holds them already.
+pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    store::add_to_linker::<_, KeyValueState>(linker, |state| state)?;
+    atomics::add_to_linker::<_, KeyValueState>(linker, |state| state)?;
+    batch::add_to_linker::<_, KeyValueState>(linker, |state| state)
+}
+
+fn failed(error: StorageError) -> Error {
+    Error::Other(error.to_string())
+}
+
+/// One bucket of one plugin, in the words of the storage.
+macro_rules! bucket {
+    ($state:expr, $handle:expr) => {
+        storage::Bucket {
+            identity: &$state.buckets.identity,
+            name: &$state.table.get(&$handle)?.name,
+        }
+    };
+}
+
+impl store::Host for State {
+    async fn open(
+        &mut self,
+        identifier: String,
+    ) -> wasmtime::Result<Result<Resource<OpenBucket>, Error>> {
+        let gate = Arc::clone(&self.buckets.gate);
+        let opened = gate.perform(NameRequest::bucket(&identifier), |permit| async {
+            let bucket = OpenBucket { name: permit.spend().to_owned(), pages: Vec::new() };
+            self.table.push(bucket)
+        });
+        match opened.await {
+            Ok(bucket) => Ok(Ok(bucket)),
+            Err(Refusal::Denied(_)) => Ok(Err(Error::AccessDenied)),
+            Err(Refusal::Journal(error)) => Err(wasmtime::Error::new(error)),
+            Err(Refusal::Effect(error)) => Err(error.into()),
+        }
+    }
+}
+
+impl store::HostBucket for State {
+    async fn get(
+        &mut self,
+        bucket: Resource<OpenBucket>,
+        key: String,
+    ) -> wasmtime::Result<Result<Option<Vec<u8>>, Error>> {
+        let storage = Arc::clone(&self.buckets.storage);
+        Ok(storage.kv_get(bucket!(self, bucket), &key).await.map_err(failed))
+    }
+
+    async fn set(
+        &mut self,
+        bucket: Resource<OpenBucket>,
+        key: String,
+        value: Vec<u8>,
+    ) -> wasmtime::Result<Result<(), Error>> {
+        let storage = Arc::clone(&self.buckets.storage);
+        Ok(storage.kv_set(bucket!(self, bucket), &key, &value).await.map_err(failed))
+    }
+
+    async fn delete(
+        &mut self,
+        bucket: Resource<OpenBucket>,
+        key: String,
+    ) -> wasmtime::Result<Result<(), Error>> {
+        let storage = Arc::clone(&self.buckets.storage);
+        Ok(storage.kv_delete(bucket!(self, bucket), &key).await.map_err(failed))
+    }
+
+    async fn exists(
+        &mut self,
+        bucket: Resource<OpenBucket>,
+        key: String,
+    ) -> wasmtime::Result<Result<bool, Error>> {
+        let storage = Arc::clone(&self.buckets.storage);
+        Ok(storage.kv_exists(bucket!(self, bucket), &key).await.map_err(failed))
+    }
+
+    async fn list_keys(
+        &mut self,
+        bucket: Resource<OpenBucket>,
+        cursor: Option<u64>,
+    ) -> wasmtime::Result<Result<KeyResponse, Error>> {
+        let pages = &self.table.get(&bucket)?.pages;
+        let after = match cursor {
+            None => None,
+            Some(cursor) => {
+                match usize::try_from(cursor).ok().and_then(|page| pages.get(page)) {
+                    Some(after) => Some(after.clone()),
+                    None => return Ok(Err(Error::Other(format!("no cursor {cursor}")))),
+                }
+            }
+        };
+        let storage = Arc::clone(&self.buckets.storage);
+        let page = match storage.kv_keys(bucket!(self, bucket), after.as_deref()).await {
+            Ok(page) => page,
+            Err(error) => return Ok(Err(failed(error))),
+        };
+        let pages = &mut self.table.get_mut(&bucket)?.pages;
+        let cursor = match page.next {
+            None => None,
+            Some(_) if pages.len() >= PAGES_MAX => {
+                return Ok(Err(Error::Other(format!("more than {PAGES_MAX} pages of keys"))));
+            }
+            Some(next) => {
+                pages.push(next);
+                Some(pages.len() as u64 - 1)
+            }
+        };
+        Ok(Ok(KeyResponse { keys: page.keys, cursor }))
+    }
+
+    async fn drop(&mut self, bucket: Resource<OpenBucket>) -> wasmtime::Result<()> {
+        self.table.delete(bucket)?;
+        Ok(())
+    }
+}
+
+impl atomics::Host for State {
+    async fn increment(
+        &mut self,
+        bucket: Resource<OpenBucket>,
+        key: String,
+        delta: u64,
+    ) -> wasmtime::Result<Result<u64, Error>> {
+        let Ok(delta) = i64::try_from(delta) else {
+            return Ok(Err(Error::Other("the delta is beyond 63 bits".into())));
+        };
+        let storage = Arc::clone(&self.buckets.storage);
+        let sum = storage.kv_increment(bucket!(self, bucket), &key, delta).await;
+        Ok(sum.map_err(failed).and_then(|sum| {
+            u64::try_from(sum).map_err(|_| Error::Other(format!("`{key}` is below zero")))
+        }))
+    }
+}
+
+fn check_batch(pairs: usize) -> Result<(), Error> {
+    if pairs > BATCH_MAX {
+        return Err(Error::Other(format!("{pairs} keys at once; at most {BATCH_MAX}")));
+    }
+    Ok(())
+}
+
+impl batch::Host for State {
+    async fn get_many(
+        &mut self,
+        bucket: Resource<OpenBucket>,
+        keys: Vec<String>,
+    ) -> wasmtime::Result<Result<Vec<Option<(String, Vec<u8>)>>, Error>> {
+        if let Err(error) = check_batch(keys.len()) {
+            return Ok(Err(error));
+        }
+        let storage = Arc::clone(&self.buckets.storage);
+        let mut values = HashMap::new();
+        for key in &keys {
+            match storage.kv_get(bucket!(self, bucket), key).await {
+                Ok(value) => values.insert(key.clone(), value),
+                Err(error) => return Ok(Err(failed(error))),
+            };
+        }
+        let found = |key: String| {
+            let value = values.get(&key).cloned().flatten()?;
+            Some((key, value))
+        };
+        Ok(Ok(keys.into_iter().map(found).collect()))
+    }
+
+    async fn set_many(
+        &mut self,
+        bucket: Resource<OpenBucket>,
+        pairs: Vec<(String, Vec<u8>)>,
+    ) -> wasmtime::Result<Result<(), Error>> {
+        if let Err(error) = check_batch(pairs.len()) {
+            return Ok(Err(error));
+        }
+        let storage = Arc::clone(&self.buckets.storage);
+        for (key, value) in pairs {
+            if let Err(error) = storage.kv_set(bucket!(self, bucket), &key, &value).await {
+                return Ok(Err(failed(error)));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    async fn delete_many(
+        &mut self,
+        bucket: Resource<OpenBucket>,
+        keys: Vec<String>,
+    ) -> wasmtime::Result<Result<(), Error>> {
+        if let Err(error) = check_batch(keys.len()) {
+            return Ok(Err(error));
+        }
+        let storage = Arc::clone(&self.buckets.storage);
+        for key in keys {
+            if let Err(error) = storage.kv_delete(bucket!(self, bucket), &key).await {
+                return Ok(Err(failed(error)));
+            }
+        }
+        Ok(Ok(()))
+    }
+}

@@ -1,0 +1,153 @@
+//! Everything a guest may import, linked once an engine; and the words for what it may not.
+
+use wasmtime::Engine;
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{Component, HasSelf, Linker};
+use wasmtime_wasi::p2::bindings::filesystem;
+
+use crate::sandbox::host::bindings::aos::tool::call;
+use crate::sandbox::host::config::ConfigValues;
+use crate::sandbox::host::filesystem::{FilesystemView, GatedFilesystem};
+use crate::sandbox::host::{keyvalue, sockets};
+use crate::sandbox::state::State;
+
+/// Links all interfaces. What needs a grant is linked too and denied at its call, by its own
+/// error: a component built by anybody's toolchain starts.
+///
+/// # Errors
+/// When two interfaces claim one name: a mistake in this file.
+pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
+    let mut linker = Linker::new(engine);
+    let l = &mut linker;
+    wasmtime_wasi::p2::add_to_linker_async(l)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(l)?;
+    wasmtime_wasi_config::add_to_linker(l, ConfigValues::view)?;
+    keyvalue::add_to_linker(l)?;
+    call::add_to_linker::<_, HasSelf<State>>(l, |state| state)?;
+    // Files and the look-up of names are this host's own, in the place of wasmtime-wasi's.
+    l.allow_shadowing(true);
+    filesystem::types::add_to_linker::<_, GatedFilesystem>(l, |state| FilesystemView::of(state))?;
+    filesystem::preopens::add_to_linker::<_, GatedFilesystem>(l, |state| FilesystemView::of(state))?;
+    sockets::replace_lookup(l)?;
+    l.allow_shadowing(false);
+    Ok(linker)
+}
+
+/// One import that nothing here offers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unoffered {
+    /// The import's name.
+    pub name: String,
+    /// What would offer it.
+    pub offered_by: &'static str,
+}
+
+/// The imports of a component that the linker cannot give.
+pub(crate) fn unoffered(component: &Component, engine: &Engine) -> Vec<Unoffered> {
+    let of_type = component.component_type();
+    let missing = of_type.imports(engine).filter(|(name, item)| !offers(engine, name, &item.ty));
+    missing
+        .map(|(name, _)| Unoffered { name: name.to_owned(), offered_by: offered_by(name) })
+        .collect()
+}
+
+fn offers(engine: &Engine, name: &str, item: &ComponentItem) -> bool {
+    match item {
+        ComponentItem::ComponentInstance(instance) => {
+            // An interface of types alone needs nobody to offer it.
+            let called = |item: &ComponentItem| matches!(item, ComponentItem::ComponentFunc(_));
+            !instance.exports(engine).any(|(_, item)| called(&item.ty))
+                || OFFERED.contains(&name.split('@').next().unwrap_or(name))
+        }
+        ComponentItem::Type(_) => true,
+        ComponentItem::ComponentFunc(_)
+        | ComponentItem::CoreFunc(_)
+        | ComponentItem::Module(_)
+        | ComponentItem::Component(_)
+        | ComponentItem::Resource(_) => false,
+    }
+}
+
+/// The interfaces that [`linker`] links, without their versions; a test holds it against the
+/// linker itself.
+pub const OFFERED: &[&str] = &[
+    "aos:tool/call",
+    "aos:tool/types",
+    "wasi:cli/environment",
+    "wasi:cli/exit",
+    "wasi:cli/stderr",
+    "wasi:cli/stdin",
+    "wasi:cli/stdout",
+    "wasi:cli/terminal-input",
+    "wasi:cli/terminal-output",
+    "wasi:cli/terminal-stderr",
+    "wasi:cli/terminal-stdin",
+    "wasi:cli/terminal-stdout",
+    "wasi:clocks/monotonic-clock",
+    "wasi:clocks/wall-clock",
+    "wasi:config/store",
+    "wasi:filesystem/preopens",
+    "wasi:filesystem/types",
+    "wasi:http/outgoing-handler",
+    "wasi:http/types",
+    "wasi:io/error",
+    "wasi:io/poll",
+    "wasi:io/streams",
+    "wasi:keyvalue/atomics",
+    "wasi:keyvalue/batch",
+    "wasi:keyvalue/store",
+    "wasi:random/insecure",
+    "wasi:random/insecure-seed",
+    "wasi:random/random",
+    "wasi:sockets/instance-network",
+    "wasi:sockets/ip-name-lookup",
+    "wasi:sockets/network",
+    "wasi:sockets/tcp",
+    "wasi:sockets/tcp-create-socket",
+    "wasi:sockets/udp",
+    "wasi:sockets/udp-create-socket",
+];
+
+/// Which grant an interface needs before its calls do anything; none when it needs none.
+pub fn grant_of(interface: &str) -> Option<&'static str> {
+    let bare = interface.split('@').next().unwrap_or(interface);
+    match bare {
+        "wasi:filesystem/types" | "wasi:filesystem/preopens" => {
+            Some("--allow-read FOLDER, --allow-write FOLDER")
+        }
+        "wasi:http/outgoing-handler" => Some("--allow-net '[METHOD ]https://HOST'"),
+        "wasi:sockets/tcp" | "wasi:sockets/tcp-create-socket" | "wasi:sockets/ip-name-lookup" => {
+            Some("--allow-tcp HOST:PORT")
+        }
+        "wasi:sockets/udp" | "wasi:sockets/udp-create-socket" => Some("--allow-udp HOST:PORT"),
+        "wasi:cli/environment" => Some("--allow-env NAME"),
+        "wasi:config/store" => Some("--set-config KEY=VALUE"),
+        "wasi:keyvalue/store" | "wasi:keyvalue/atomics" | "wasi:keyvalue/batch" => {
+            Some("--allow-keyvalue BUCKET")
+        }
+        _ => None,
+    }
+}
+
+/// What would offer an import, for the sentence that refuses it.
+fn offered_by(name: &str) -> &'static str {
+    let bare = name.split('@').next().unwrap_or(name);
+    let package = bare.split('/').next().unwrap_or(bare);
+    match package {
+        "aos:agent" => "an agent's host: this version runs tools, commands and plain components",
+        "aos:tool" => "a host that lets tools call tools, which this version does not",
+        "wasi:nn" | "wasi:webgpu" | "wasi:blobstore" | "wasi:messaging" => {
+            "a host with that WASI proposal, which this one does not implement"
+        }
+        package if package.starts_with("wasi:") && name.contains("@0.3") => {
+            "a host with WASI 0.3; build it for WASI 0.2 (wasm32-wasip2)"
+        }
+        package if package.starts_with("wasi:") => {
+            "another version of WASI: this host has 0.2; rebuild it for wasm32-wasip2"
+        }
+        package if package.starts_with("env") || !bare.contains(':') => {
+            "its own embedder: it was built for a host that defines it"
+        }
+        _ => "another component: compose the two with a tool such as `wac`",
+    }
+}

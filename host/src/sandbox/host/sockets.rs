@@ -1,0 +1,130 @@
+//! `wasi:sockets` 0.2: every address and every name goes through the gate.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use wasmtime::StoreContextMut;
+use wasmtime::component::{Linker, Resource};
+use wasmtime_wasi::WasiCtxBuilder;
+use wasmtime_wasi::p2::bindings::sockets::ip_name_lookup::{Host as _, ResolveAddressStream};
+use wasmtime_wasi::p2::bindings::sockets::network::ErrorCode;
+use wasmtime_wasi::p2::{Network, SocketError};
+use wasmtime_wasi::sockets::{SocketAddrUse, WasiSocketsView};
+
+use crate::capability::gate::{Gate, Refusal};
+use crate::capability::network::host::Host;
+use crate::capability::network::resolve::Resolver;
+use crate::capability::network::sockets::{Intent, SocketTable};
+use crate::capability::network::verdict::{LookupRequest, SocketRequest};
+use crate::sandbox::host::network as words;
+use crate::sandbox::state::State;
+
+/// The instance and function that is replaced; its version is that of wasmtime-wasi's bindings.
+const LOOKUP_INSTANCE: &str = "wasi:sockets/ip-name-lookup@0.2.12";
+const LOOKUP_FUNCTION: &str = "resolve-addresses";
+
+/// A name is looked up within this time.
+const LOOKUP: Duration = Duration::from_secs(5);
+
+/// Lets sockets be made, with every use of an address asked of the gate.
+pub(crate) fn allow(wasi: &mut WasiCtxBuilder, gate: &Arc<Gate>, table: &Arc<SocketTable>) {
+    let (gate, table) = (Arc::clone(gate), Arc::clone(table));
+    wasi.allow_tcp(true).allow_udp(true).allow_ip_name_lookup(true).socket_addr_check(
+        move |peer, usage: SocketAddrUse| {
+            let (gate, table) = (Arc::clone(&gate), Arc::clone(&table));
+            let intent = words::intent(usage);
+            Box::pin(SyncFuture::new(async move {
+                // The port that the system picks is no effect on anything.
+                let bind = matches!(intent, Intent::Bind(_));
+                if bind && peer.ip().is_unspecified() && peer.port() == 0 {
+                    return true;
+                }
+                let request = SocketRequest { table, peer, intent };
+                let allowed = gate.perform(request, |permit| async {
+                    permit.spend();
+                    Ok::<(), std::fmt::Error>(())
+                });
+                allowed.await.is_ok()
+            }))
+        },
+    );
+}
+
+/// Replaces the look-up of names, which wasmtime-wasi allows for all names or none. The linker must
+/// allow shadowing.
+///
+/// # Errors
+/// When the linker does not hold what is replaced: the engine's bindings changed their version.
+pub(crate) fn replace_lookup(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    linker.instance(LOOKUP_INSTANCE)?.func_wrap_async(
+        LOOKUP_FUNCTION,
+        |mut store: StoreContextMut<'_, State>, (network, name): (Resource<Network>, String)| {
+            Box::new(async move {
+                let (gate, table) = {
+                    let state = store.data();
+                    (Arc::clone(&state.gate), Arc::clone(&state.sockets))
+                };
+                let resolver = Arc::clone(&store.data().resolver);
+                if let Err(code) = look_up(&gate, &table, &*resolver, &name).await? {
+                    return Ok((Err(code),));
+                }
+                Ok((answer(store.data_mut(), network, name)?,))
+            })
+        },
+    )?;
+    Ok(())
+}
+
+/// The host's own look-up: its answer is what the guest may connect to.
+async fn look_up(
+    gate: &Gate,
+    table: &SocketTable,
+    resolver: &dyn Resolver,
+    name: &str,
+) -> wasmtime::Result<Result<(), ErrorCode>> {
+    let Ok(name) = Host::parse_bare(name) else { return Ok(Err(ErrorCode::InvalidArgument)) };
+    let looked_up = gate.perform(LookupRequest { name }, |permit| async {
+        table.lookup(&permit.spend(), resolver, LOOKUP).await
+    });
+    Ok(match looked_up.await {
+        Ok(_addresses) => Ok(()),
+        Err(Refusal::Denied(_)) => Err(ErrorCode::AccessDenied),
+        Err(Refusal::Effect(refusal)) => Err(words::socket_error(&refusal)),
+        Err(Refusal::Journal(error)) => return Err(wasmtime::Error::new(error)),
+    })
+}
+
+/// The guest's own stream of addresses. It may differ from the host's answer, in an attack by
+/// rebinding; then connecting to what differs is refused.
+fn answer(
+    state: &mut State,
+    network: Resource<Network>,
+    name: String,
+) -> wasmtime::Result<Result<Resource<ResolveAddressStream>, ErrorCode>> {
+    match state.sockets().resolve_addresses(network, name) {
+        Ok(stream) => Ok(Ok(stream)),
+        Err(error) => Ok(Err(SocketError::downcast(error)?)),
+    }
+}
+
+/// The hook wants a future that is `Sync`. A future is only ever polled by its owner, through
+/// `&mut`, so a lock that is never contended makes it so.
+struct SyncFuture<T>(std::sync::Mutex<futures::future::BoxFuture<'static, T>>);
+
+impl<T> SyncFuture<T> {
+    fn new(future: impl Future<Output = T> + Send + 'static) -> Self {
+        Self(std::sync::Mutex::new(Box::pin(future)))
+    }
+}
+
+impl<T> Future for SyncFuture<T> {
+    type Output = T;
+
+    fn poll(
+        mut self: std::pin::Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<T> {
+        let future = self.0.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
+        future.as_mut().poll(context)
+    }
+}

@@ -1,0 +1,303 @@
+//! From bytes to a program that can be instantiated: read, adapt, compile or load, link.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use wasmtime::Engine;
+use wasmtime::component::{Component, InstancePre, Linker};
+use wasmtime_wasi::p2::bindings::CommandPre;
+use wit_component::ComponentEncoder;
+
+use crate::sandbox::cache::CompileCache;
+use crate::sandbox::host::bindings::ToolPre;
+use crate::sandbox::host::link::{Unoffered, unoffered};
+use crate::sandbox::manifest::Manifest;
+use crate::sandbox::plain::Exports;
+use crate::sandbox::state::State;
+use crate::types::ComponentHash;
+
+/// A component larger than this is refused before anything reads it.
+pub const COMPONENT_BYTES_MAX: u64 = 256 << 20;
+
+/// Why bytes are no program for this host. Each is one sentence and the plugin's fault.
+#[derive(Debug, thiserror::Error)]
+pub enum BadPlugin {
+    /// Neither a component, nor a core module, nor their text.
+    #[error("{0}")]
+    NotWasm(String),
+    /// WebAssembly that does not hold together, or uses what this engine has not.
+    #[error("it is not valid: {0}")]
+    Invalid(String),
+    /// Its manifest cannot be read.
+    #[error("{0}")]
+    Manifest(String),
+    /// It imports what nobody offers.
+    #[error("{}", unoffered_sentence(.0))]
+    Imports(Vec<Unoffered>),
+    /// It exports nothing that can be run or called.
+    #[error("{0}")]
+    NothingToRun(String),
+}
+
+fn unoffered_sentence(unoffered: &[Unoffered]) -> String {
+    let each = |import: &Unoffered| {
+        format!("`{}`, which needs {}", import.name, import.offered_by)
+    };
+    format!("it imports {}", unoffered.iter().map(each).collect::<Vec<_>>().join("; and "))
+}
+
+/// What a program is, by what it exports.
+pub enum Kind {
+    /// `aos:tool/tools`: a catalogue of tools.
+    Tool(ToolPre<State>),
+    /// `wasi:cli/run`: a command.
+    Command(CommandPre<State>),
+    /// Anything else: its functions are tools.
+    Plain(Box<Exports>),
+}
+
+impl Kind {
+    /// The word for people.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Tool(_) => "tool plugin",
+            Self::Command(_) => "command",
+            Self::Plain(_) => "plain component",
+        }
+    }
+}
+
+/// A program that is ready to be instantiated.
+pub struct Program {
+    /// What grants and people call it.
+    pub name: String,
+    /// The hash of the bytes it came from.
+    pub hash: ComponentHash,
+    /// What its author says.
+    pub manifest: Option<Manifest>,
+    /// What it is.
+    pub kind: Kind,
+    /// Linked, ready to be instantiated.
+    pub(crate) pre: InstancePre<State>,
+}
+
+impl std::fmt::Debug for Program {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Program").field("name", &self.name).field("hash", &self.hash).finish()
+    }
+}
+
+/// Who is told that a compile has begun: it can take half a minute.
+pub type OnCompile = Arc<dyn Fn(CompileEvent) + Send + Sync>;
+
+/// The beginning and the end of a compile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CompileEvent {
+    /// It begins; the component's size in bytes.
+    Begins(usize),
+    /// It took so long.
+    Ended(Duration),
+}
+
+/// What loading needs besides the bytes.
+pub(crate) struct Loader<'a> {
+    pub(crate) engine: &'a Engine,
+    pub(crate) linker: &'a Linker<State>,
+    pub(crate) cache: Option<&'a CompileCache>,
+    pub(crate) on_compile: Option<&'a OnCompile>,
+}
+
+impl Loader<'_> {
+    /// Makes a program of bytes.
+    ///
+    /// # Errors
+    /// [`BadPlugin`] says what is wrong with them.
+    pub(crate) fn load(&self, name: &str, bytes: &[u8]) -> Result<Program, BadPlugin> {
+        let hash = ComponentHash::of(bytes);
+        let binary = binary(bytes)?;
+        let manifest = Manifest::of(&binary).map_err(BadPlugin::Manifest)?;
+        let component = self.component(hash, &binary)?;
+        let missing = unoffered(&component, self.engine);
+        if !missing.is_empty() {
+            return Err(BadPlugin::Imports(missing));
+        }
+        let pre = self
+            .linker
+            .instantiate_pre(&component)
+            .map_err(|error| BadPlugin::Invalid(one_line(&error)))?;
+        let kind = self.kind(&component, &pre)?;
+        let name = manifest.as_ref().map_or(name, |manifest| manifest.name.as_str()).to_owned();
+        Ok(Program { name, hash, manifest, kind, pre })
+    }
+
+    /// From the cache, or compiled and then kept there.
+    fn component(&self, hash: ComponentHash, binary: &[u8]) -> Result<Component, BadPlugin> {
+        let key = cache_key(hash);
+        if let Some(component) = self.cache.and_then(|cache| cache.load(self.engine, key)) {
+            return Ok(component);
+        }
+        let adapted;
+        let binary = match Parser::is_core_wasm(binary) {
+            true => {
+                adapted = adapt(binary)?;
+                &adapted
+            }
+            false => binary,
+        };
+        let began = Instant::now();
+        self.tell(CompileEvent::Begins(binary.len()));
+        let compiled = Component::from_binary(self.engine, binary);
+        self.tell(CompileEvent::Ended(began.elapsed()));
+        let component = compiled.map_err(|error| BadPlugin::Invalid(one_line(&error)))?;
+        if let Some(cache) = self.cache
+            && let Err(error) = cache.store(self.engine, key, &component)
+        {
+            // Slower next time, and nothing else: the program runs.
+            tracing::warn!("the compiled component was not kept: {error}");
+        }
+        Ok(component)
+    }
+
+    fn tell(&self, event: CompileEvent) {
+        if let Some(on_compile) = self.on_compile {
+            on_compile(event);
+        }
+    }
+
+    fn kind(&self, component: &Component, pre: &InstancePre<State>) -> Result<Kind, BadPlugin> {
+        let of_type = component.component_type();
+        let exports = |interface: &str| {
+            of_type.exports(self.engine).any(|(name, _)| {
+                name.split('@').next() == Some(interface)
+            })
+        };
+        let wrong = |error: wasmtime::Error| BadPlugin::Invalid(one_line(&error));
+        if exports("aos:tool/tools") {
+            return Ok(Kind::Tool(ToolPre::new(pre.clone()).map_err(wrong)?));
+        }
+        if exports("aos:agent/program") {
+            return Err(BadPlugin::NothingToRun(
+                "it is an agent; this version runs tools, commands and plain components".into(),
+            ));
+        }
+        if exports("wasi:cli/run") {
+            return Ok(Kind::Command(CommandPre::new(pre.clone()).map_err(wrong)?));
+        }
+        let exports = Exports::of(component);
+        if exports.list().is_empty() {
+            return Err(BadPlugin::NothingToRun(
+                "it exports no function: nothing can be called".into(),
+            ));
+        }
+        Ok(Kind::Plain(Box::new(exports)))
+    }
+}
+
+use wasmparser::Parser;
+
+/// The adapter is part of what a core module becomes, so it is part of its key.
+fn cache_key(hash: ComponentHash) -> ComponentHash {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&hash.0);
+    hasher.update(env!("CARGO_PKG_VERSION").as_bytes());
+    ComponentHash(*hasher.finalize().as_bytes())
+}
+
+/// Text becomes binary; what is neither is refused with what it looks like.
+pub fn binary(bytes: &[u8]) -> Result<std::borrow::Cow<'_, [u8]>, BadPlugin> {
+    if bytes.is_empty() {
+        return Err(BadPlugin::NotWasm("it is empty (0 bytes)".into()));
+    }
+    if bytes.starts_with(b"\0asm") {
+        if Parser::is_component(bytes) || Parser::is_core_wasm(bytes) {
+            return Ok(bytes.into());
+        }
+        let version = bytes.get(4..8);
+        return Err(BadPlugin::NotWasm(match version {
+            Some(version) => format!(
+                "it is WebAssembly of version {version:02x?}, which this host does not know; it \
+                 knows core modules of version 1 and components of version 13"
+            ),
+            None => "it is WebAssembly cut off in its header".into(),
+        }));
+    }
+    let text = std::str::from_utf8(bytes).ok().map(str::trim_start);
+    match text {
+        Some(text) if text.starts_with('(') || text.starts_with(";;") => {
+            wat::parse_str(text).map(Into::into).map_err(|error| {
+                BadPlugin::Invalid(error.to_string().lines().map(str::trim).collect::<Vec<_>>().join(" "))
+            })
+        }
+        _ => Err(BadPlugin::NotWasm(format!(
+            "it is not WebAssembly: it begins with {:02x?}, not with \\0asm",
+            &bytes[..bytes.len().min(4)]
+        ))),
+    }
+}
+
+/// A core module of WASI 0.1 becomes a component by the adapter of wasmtime's project.
+fn adapt(module: &[u8]) -> Result<Vec<u8>, BadPlugin> {
+    use wasi_preview1_component_adapter_provider::{
+        WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER,
+        WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
+    };
+    let shape = Shape::of(module)?;
+    let adapter = match shape {
+        Shape { start: true, .. } => WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER,
+        Shape { typed: true, .. } => WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
+        Shape { .. } => {
+            return Err(BadPlugin::NothingToRun(
+                "it is a core module without `_start`: build it as a command, or as a component"
+                    .into(),
+            ));
+        }
+    };
+    let encode = || {
+        ComponentEncoder::default()
+            .module(module)?
+            .adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, adapter)?
+            .encode()
+    };
+    encode().map_err(|error| {
+        let causes: Vec<_> = error.chain().map(ToString::to_string).collect();
+        BadPlugin::Invalid(format!("this core module cannot be adapted: {}", causes.join(": ")))
+    })
+}
+
+/// What a core module exports and carries.
+struct Shape {
+    start: bool,
+    typed: bool,
+}
+
+impl Shape {
+    fn of(module: &[u8]) -> Result<Self, BadPlugin> {
+        let mut shape = Self { start: false, typed: false };
+        for payload in Parser::new(0).parse_all(module) {
+            let payload = payload.map_err(|error| BadPlugin::Invalid(error.message().into()))?;
+            match payload {
+                wasmparser::Payload::ExportSection(exports) => {
+                    for export in exports {
+                        let export =
+                            export.map_err(|error| BadPlugin::Invalid(error.message().into()))?;
+                        shape.start |= export.name == "_start";
+                    }
+                }
+                wasmparser::Payload::CustomSection(section) => {
+                    shape.typed |= section.name().starts_with("component-type");
+                }
+                _ => {}
+            }
+        }
+        Ok(shape)
+    }
+}
+
+/// An engine's error and its causes as one sentence.
+pub(crate) fn one_line(error: &wasmtime::Error) -> String {
+    let causes: Vec<_> = error
+        .chain()
+        .map(|cause| cause.to_string().split_whitespace().collect::<Vec<_>>().join(" "))
+        .collect();
+    causes.join(": ")
+}

@@ -1,0 +1,272 @@
+//! One run: a fresh store, an instance, a call, and how it ended.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use wasmtime::Store;
+use wasmtime::Trap;
+use wasmtime::component::ResourceTableError;
+use wasmtime_wasi::I32Exit;
+
+use crate::journal::JournalError;
+use crate::sandbox::host::bindings::Tool;
+use crate::sandbox::limits::{LimitName, Limits};
+use crate::sandbox::meter::Meter;
+use crate::sandbox::plain::{self, Outcome, PlainError};
+use crate::sandbox::program::{Kind, Program, one_line};
+use crate::sandbox::state::{Setup, State, new_store};
+use crate::sandbox::{Sandbox, tool};
+use crate::types::{Definition, LimitHit, Output, ToolError, Usage};
+
+/// Why a run ended without an answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Ended {
+    /// A limit was reached.
+    #[error("{0}")]
+    Limit(LimitHit),
+    /// The guest trapped: its own fault, and its own end.
+    #[error("the program crashed: {0}")]
+    Trapped(String),
+    /// The guest answered what its interface does not allow.
+    #[error("{0}")]
+    BadAnswer(String),
+    /// The journal could not be written, so the run was stopped.
+    #[error("{0}")]
+    Journal(String),
+    /// The host could not start it.
+    #[error("the host could not run it: {0}")]
+    Host(String),
+}
+
+/// An answer or an end, and what it took.
+#[derive(Debug)]
+pub struct Finished<T> {
+    /// How it ended.
+    pub result: Result<T, Ended>,
+    /// What it used.
+    pub usage: Usage,
+}
+
+impl Sandbox {
+    /// The tools of a program, as it describes them itself.
+    pub async fn definitions(
+        &self,
+        program: &Program,
+        setup: Setup,
+    ) -> Finished<Vec<Definition>> {
+        match &program.kind {
+            Kind::Tool(_) => {
+                self.run(program, setup, async |_, store| {
+                    let tool = tool(program, store).await?;
+                    let tools = tool.aos_tool_tools();
+                    let found = tools.call_definitions(&mut *store).await?;
+                    Ok(tool::definitions(found).map_err(Ended::BadAnswer))
+                })
+                .await
+            }
+            Kind::Plain(exports) => {
+                let found = Ok(tool::plain_definitions(exports));
+                Finished { result: found, usage: Usage::default() }
+            }
+            Kind::Command(_) => Finished { result: Ok(Vec::new()), usage: Usage::default() },
+        }
+    }
+
+    /// Calls one tool in a fresh instance. `arguments` is a JSON object that fits its schema.
+    pub async fn call(
+        &self,
+        program: &Program,
+        setup: Setup,
+        name: &str,
+        arguments: &Value,
+    ) -> Finished<Result<Output, ToolError>> {
+        match &program.kind {
+            Kind::Tool(_) => {
+                let arguments = arguments.to_string();
+                self.run(program, setup, async |limits, store| {
+                    let tool = tool(program, store).await?;
+                    let tools = tool.aos_tool_tools();
+                    let answer = tools.call_call(&mut *store, name, &arguments).await?;
+                    Ok(tool::answer(answer, limits))
+                })
+                .await
+            }
+            Kind::Plain(exports) => {
+                self.run(program, setup, async |limits, store| {
+                    plain_call(program, exports, limits, store, name, arguments).await
+                })
+                .await
+            }
+            Kind::Command(_) => Finished {
+                result: Err(Ended::BadAnswer("it is a command and has no tools".into())),
+                usage: Usage::default(),
+            },
+        }
+    }
+
+    /// Runs a command to its exit code.
+    pub async fn command(&self, program: &Program, setup: Setup) -> Finished<i32> {
+        let Kind::Command(command) = &program.kind else {
+            let refused = Ended::BadAnswer("it is no command".into());
+            return Finished { result: Err(refused), usage: Usage::default() };
+        };
+        self.run(program, setup, async |_, store| {
+            let command = command.instantiate_async(&mut *store).await?;
+            let exit = match command.wasi_cli_run().call_run(&mut *store).await {
+                Ok(Ok(())) => 0,
+                Ok(Err(())) => 1,
+                Err(error) => match error.downcast_ref::<I32Exit>() {
+                    Some(exit) => exit.0,
+                    None => return Err(error),
+                },
+            };
+            Ok(Ok(exit))
+        })
+        .await
+    }
+
+    /// The frame of every run: meter, store, wall time, and the reason of its end.
+    async fn run<T>(
+        &self,
+        program: &Program,
+        setup: Setup,
+        body: impl AsyncFnOnce(&Limits, &mut Store<State>) -> wasmtime::Result<Result<T, Ended>>,
+    ) -> Finished<T> {
+        let meter = Meter::start();
+        let limits = setup.limits.clone();
+        let identity = program.hash.to_string();
+        let mut store = new_store(&self.engine, &self.services, setup, identity, &meter);
+        let running = meter.measure(body(&limits, &mut store));
+        let result = match tokio::time::timeout(limits.wall, running).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => Err(ended(&error, store.data(), &limits)),
+            Err(_) => Err(Ended::Limit(limits.hit(LimitName::Wall))),
+        };
+        Finished { result, usage: usage(&meter, store.data()) }
+    }
+}
+
+async fn tool(program: &Program, store: &mut Store<State>) -> wasmtime::Result<Tool> {
+    match &program.kind {
+        Kind::Tool(tool) => tool.instantiate_async(store).await,
+        Kind::Command(_) | Kind::Plain(_) => Err(wasmtime::Error::msg("no tool plugin")),
+    }
+}
+
+/// Calls an export of a plain component, and before it the calls that make its handles.
+async fn plain_call(
+    program: &Program,
+    exports: &plain::Exports,
+    limits: &Limits,
+    store: &mut Store<State>,
+    name: &str,
+    arguments: &Value,
+) -> wasmtime::Result<Result<Result<Output, ToolError>, Ended>> {
+    let bounds = plain::Limits {
+        output_bytes_max: usize::try_from(limits.output_bytes).unwrap_or(usize::MAX),
+        ..plain::Limits::default()
+    };
+    let export = match exports.resolve(name) {
+        Ok(export) => export,
+        Err(unknown) => return Ok(Ok(Err(ToolError::UnknownTool(unknown.to_string())))),
+    };
+    let mut run = match exports.plan(export, arguments, &bounds) {
+        Ok(plan) => plan.start(),
+        Err(error) => return Ok(plain_error(error, limits)),
+    };
+    let instance = program.pre.instantiate_async(&mut *store).await?;
+    while let Some(mut call) = run.next_call() {
+        let function = instance
+            .get_func(&mut *store, call.export.index)
+            .ok_or_else(|| wasmtime::Error::msg("an export is gone"))?;
+        function.call_async(&mut *store, &call.arguments, &mut call.results).await?;
+        match run.answer(call.results) {
+            Ok(None) => {}
+            Ok(Some(Outcome::Returned(value))) => {
+                return Ok(Ok(Ok(Output { content: Vec::new(), structured: Some(value) })));
+            }
+            Ok(Some(Outcome::Failed(value))) => {
+                let text = match value {
+                    Value::String(text) => text,
+                    other => other.to_string(),
+                };
+                return Ok(Ok(Err(ToolError::Failed(text))));
+            }
+            Err(error) => return Ok(plain_error(error, limits)),
+        }
+    }
+    Ok(Err(Ended::Host("a call ended without an outcome".into())))
+}
+
+fn plain_error<T>(error: PlainError, limits: &Limits) -> Result<Result<T, ToolError>, Ended> {
+    match error {
+        PlainError::Argument { .. } => Ok(Err(ToolError::InvalidArguments(error.to_string()))),
+        PlainError::NotCallable { .. } => Ok(Err(ToolError::InvalidArguments(error.to_string()))),
+        PlainError::Nested { .. } => Ok(Err(ToolError::Failed(error.to_string()))),
+        PlainError::Limit { limit: plain::LimitName::OutputBytes, .. } => {
+            Err(Ended::Limit(limits.hit(LimitName::Output)))
+        }
+        PlainError::Limit { .. } => Ok(Err(ToolError::InvalidArguments(error.to_string()))),
+        PlainError::Mismatch { .. } => Err(Ended::Host(error.to_string())),
+    }
+}
+
+fn usage(meter: &Arc<Meter>, state: &State) -> Usage {
+    let micros = |time: std::time::Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+    Usage {
+        wall_us: micros(meter.wall()),
+        cpu_us: micros(meter.cpu()),
+        memory_bytes: state.memory.bytes_peak(),
+    }
+}
+
+/// Texts by which the engine's errors are known that have no public type.
+const HOSTCALL_TEXT: &str = "fuel allocated for hostcalls has been exhausted";
+const RANDOM_TEXT: &str = "exceeds limit";
+const FIELDS_TEXT: &str = "total size of fields exceeds limit";
+
+/// Which limit, or what else, ended a guest.
+fn ended(error: &wasmtime::Error, state: &State, limits: &Limits) -> Ended {
+    let hit = |name| Ended::Limit(limits.hit(name));
+    if let Some(limit) = error.downcast_ref::<LimitHit>() {
+        return Ended::Limit(limit.clone());
+    }
+    if let Some(journal) = error.downcast_ref::<JournalError>() {
+        return Ended::Journal(journal.to_string());
+    }
+    if let Some(ResourceTableError::Full) = error.downcast_ref() {
+        return hit(LimitName::Handles);
+    }
+    if let Some(Trap::StackOverflow) = error.downcast_ref() {
+        return hit(LimitName::Stack);
+    }
+    let text = one_line(error);
+    if text.contains(HOSTCALL_TEXT) {
+        return hit(LimitName::HostCall);
+    }
+    if text.contains(FIELDS_TEXT) {
+        return hit(LimitName::HttpFields);
+    }
+    if text.contains("requested len") && text.contains(RANDOM_TEXT) {
+        return hit(LimitName::Random);
+    }
+    // A growth was refused and the guest gave up: the refusal is the reason, the trap its form.
+    if state.memory.refused() {
+        return hit(LimitName::Memory);
+    }
+    Ended::Trapped(trap_text(error))
+}
+
+/// What went wrong, without the addresses of the guest's stack.
+fn trap_text(error: &wasmtime::Error) -> String {
+    if let Some(exit) = error.downcast_ref::<I32Exit>() {
+        return format!("it exited with code {} instead of answering", exit.0);
+    }
+    match error.downcast_ref::<Trap>() {
+        Some(trap) => trap.to_string(),
+        None => {
+            let root = error.root_cause().to_string();
+            root.split_whitespace().collect::<Vec<_>>().join(" ")
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! What the host keeps for one instance while it runs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha12Rng;
+use wasmtime::component::ResourceTable;
+use wasmtime::{Store, UpdateDeadline};
+use wasmtime_wasi::cli::StdinStream;
+use wasmtime_wasi::p2::pipe::MemoryInputPipe;
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+
+use crate::capability::gate::Gate;
+use crate::capability::network::resolve::Resolver;
+use crate::capability::network::sockets::SocketTable;
+use crate::capability::network::verdict::socket_table;
+use crate::sandbox::host::call::{CallContext, Progress};
+use crate::sandbox::host::clock::{FrozenMonotonic, FrozenWall, VirtualMonotonic};
+use crate::sandbox::host::config::ConfigValues;
+use crate::sandbox::host::filesystem::Preopens;
+use crate::sandbox::host::http::GatedHttp;
+use crate::sandbox::host::keyvalue::Buckets;
+use crate::sandbox::host::sockets;
+use crate::sandbox::limits::{LimitName, Limits, MemoryLimiter};
+use crate::sandbox::meter::Meter;
+use crate::sandbox::stdio::{BoundedSink, Sink};
+use crate::sandbox::{Services, engine};
+use crate::types::LimitHit;
+
+/// A slice of CPU time: a guest that computes lets others run after it.
+const SLICE_TICKS: u64 = 10_000_000 / engine::TICK.as_nanos() as u64;
+
+/// The store's data: everything that a host function may touch.
+pub struct State {
+    pub(crate) wasi: WasiCtx,
+    pub(crate) http: WasiHttpCtx,
+    pub(crate) hooks: GatedHttp,
+    pub(crate) table: ResourceTable,
+    pub(crate) memory: MemoryLimiter,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) preopens: Preopens,
+    pub(crate) call: CallContext,
+    pub(crate) config: ConfigValues,
+    pub(crate) buckets: Buckets,
+    pub(crate) sockets: Arc<SocketTable>,
+    pub(crate) resolver: Arc<dyn Resolver>,
+}
+
+/// Which of the ambient interfaces a guest has: they have no error to refuse with, so they are
+/// frozen instead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ambient {
+    /// Clocks run; otherwise they show one moment for ever.
+    pub clock: bool,
+    /// Random bytes are random; otherwise they are the same in every run.
+    pub random: bool,
+}
+
+impl Default for Ambient {
+    fn default() -> Self {
+        Self { clock: true, random: true }
+    }
+}
+
+/// Where standard input comes from.
+#[derive(Clone, Debug, Default)]
+pub enum Input {
+    /// Nothing: at its end at once.
+    #[default]
+    Empty,
+    /// The host's own stdin.
+    Process,
+    /// These bytes.
+    Bytes(bytes::Bytes),
+}
+
+/// Everything that one instance starts from.
+pub struct Setup {
+    /// The gate of this call.
+    pub gate: Arc<Gate>,
+    /// Its limits.
+    pub limits: Limits,
+    /// Its clocks and random numbers.
+    pub ambient: Ambient,
+    /// Its arguments; the first is the program's name.
+    pub arguments: Vec<String>,
+    /// Environment variables that the gate let through.
+    pub environment: Vec<(String, String)>,
+    /// Configuration values that the gate let through.
+    pub config: Vec<(String, String)>,
+    /// Its standard streams.
+    pub stdin: Input,
+    /// Where stdout goes.
+    pub stdout: Sink,
+    /// Where stderr goes.
+    pub stderr: Sink,
+    /// Who is told of its progress.
+    pub progress: Option<Progress>,
+}
+
+/// Makes the store of one run.
+pub(crate) fn new_store(
+    engine: &wasmtime::Engine,
+    services: &Services,
+    setup: Setup,
+    identity: String,
+    meter: &Arc<Meter>,
+) -> Store<State> {
+    let limits = setup.limits.clone();
+    let state = State::new(services, setup, identity, meter);
+    let mut store = Store::new(engine, state);
+    store.limiter(|state| &mut state.memory);
+    store.set_hostcall_fuel(usize::try_from(limits.hostcall_bytes).unwrap_or(usize::MAX));
+    store.set_epoch_deadline(SLICE_TICKS);
+    let meter = Arc::clone(meter);
+    let cpu = limits.hit(LimitName::Cpu);
+    store.epoch_deadline_callback(move |_| at_epoch(&meter, limits.cpu, &cpu));
+    store
+}
+
+fn at_epoch(meter: &Meter, cpu: Duration, hit: &LimitHit) -> wasmtime::Result<UpdateDeadline> {
+    if meter.cpu() > cpu {
+        return Err(hit.clone().into());
+    }
+    Ok(UpdateDeadline::Yield(SLICE_TICKS))
+}
+
+impl State {
+    fn new(services: &Services, setup: Setup, identity: String, meter: &Arc<Meter>) -> Self {
+        let Setup { gate, limits, .. } = &setup;
+        let sockets = Arc::new(socket_table(gate.authority()));
+        let resolver = Arc::clone(&services.resolver);
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(usize::try_from(limits.handles).unwrap_or(usize::MAX));
+        let mut http = WasiHttpCtx::new();
+        http.set_field_size_limit(usize::try_from(limits.http_fields_bytes).unwrap_or(usize::MAX));
+        Self {
+            http,
+            table,
+            hooks: GatedHttp::new(
+                Arc::clone(gate),
+                &services.egress,
+                Arc::clone(&resolver),
+                limits,
+            ),
+            memory: MemoryLimiter::new(limits.memory_bytes),
+            preopens: Preopens::default(),
+            call: CallContext::new(gate.call(), limits.wall, Arc::clone(meter), &setup.progress),
+            config: ConfigValues::new(&setup.config),
+            buckets: Buckets::new(Arc::clone(gate), Arc::clone(&services.storage), identity),
+            gate: Arc::clone(gate),
+            resolver,
+            wasi: wasi(services, setup, &sockets),
+            sockets,
+        }
+    }
+}
+
+fn wasi(services: &Services, setup: Setup, table: &Arc<SocketTable>) -> WasiCtx {
+    let Setup { gate, limits, ambient, arguments, environment, stdin, stdout, stderr, .. } = setup;
+    let stdio = limits.hit(LimitName::Stdio);
+    let mut wasi = WasiCtxBuilder::new();
+    wasi.args(&arguments)
+        .envs(&environment)
+        .stdout(BoundedSink::new(stdout, stdio.clone()))
+        .stderr(BoundedSink::new(stderr, stdio))
+        .max_random_size(limits.random_bytes)
+        // Opened files are regular, so a blocking call ends; a daemon keeps its threads free.
+        .allow_blocking_current_thread(services.profile == engine::Profile::OneShot);
+    match stdin {
+        Input::Empty => {}
+        Input::Process => {
+            wasi.inherit_stdin();
+        }
+        Input::Bytes(bytes) => {
+            wasi.stdin(pipe(bytes));
+        }
+    }
+    if ambient.clock {
+        wasi.monotonic_clock(VirtualMonotonic::start());
+    } else {
+        wasi.monotonic_clock(FrozenMonotonic).wall_clock(FrozenWall);
+    }
+    if !ambient.random {
+        // Not secret on purpose: the user asked for the same numbers in every run.
+        wasi.secure_random(ChaCha12Rng::seed_from_u64(0))
+            .insecure_random(ChaCha12Rng::seed_from_u64(1))
+            .insecure_random_seed(0);
+    }
+    sockets::allow(&mut wasi, &gate, table);
+    wasi.build()
+}
+
+fn pipe(bytes: bytes::Bytes) -> impl StdinStream {
+    MemoryInputPipe::new(bytes)
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl WasiHttpView for State {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { hooks: &mut self.hooks, table: &mut self.table, ctx: &mut self.http }
+    }
+}

@@ -1,0 +1,151 @@
+//! Standard streams of a guest: where its bytes go, counted against a budget.
+
+use std::io::{self, Write};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use tokio::io::AsyncWrite;
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
+
+use crate::sandbox::limits::ByteBudget;
+use crate::types::LimitHit;
+
+/// Where the bytes of stdout or stderr go.
+#[derive(Clone, Debug)]
+pub enum Sink {
+    /// The host's own stdout.
+    Stdout,
+    /// The host's own stderr.
+    Stderr,
+    /// Memory, for a caller that reads it afterwards.
+    Memory(Arc<Mutex<Vec<u8>>>),
+}
+
+impl Sink {
+    /// A sink in memory, and the handle to read it by.
+    pub fn memory() -> (Self, Arc<Mutex<Vec<u8>>>) {
+        let bytes = Arc::new(Mutex::new(Vec::new()));
+        (Self::Memory(Arc::clone(&bytes)), bytes)
+    }
+
+    fn write(&self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Stdout => io::stdout().write_all(bytes),
+            Self::Stderr => io::stderr().write_all(bytes),
+            Self::Memory(memory) => {
+                memory.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+                Ok(())
+            }
+        }
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        match self {
+            Self::Stdout => io::stdout().flush(),
+            Self::Stderr | Self::Memory(_) => Ok(()),
+        }
+    }
+}
+
+/// What a guest may write in one call of the stream, so that a flood is met in small bites.
+const WRITE_BYTES_MAX: usize = 64 * 1024;
+
+/// A sink with a budget. All streams a guest opens on it share both.
+#[derive(Clone, Debug)]
+pub struct BoundedSink {
+    sink: Sink,
+    budget: Arc<ByteBudget>,
+    limit: LimitHit,
+}
+
+impl BoundedSink {
+    /// `sink` until `limit.value` bytes; after that the guest is ended by `limit`.
+    pub fn new(sink: Sink, limit: LimitHit) -> Self {
+        Self { sink, budget: Arc::new(ByteBudget::new(limit.value)), limit }
+    }
+
+    fn put(&self, bytes: &[u8]) -> StreamResult<()> {
+        let granted = self.budget.take(bytes.len() as u64);
+        let (head, rest) = bytes.split_at(usize::try_from(granted).unwrap_or(bytes.len()));
+        self.sink.write(head).map_err(stream_error)?;
+        if rest.is_empty() {
+            return Ok(());
+        }
+        Err(StreamError::Trap(self.limit.clone().into()))
+    }
+}
+
+fn stream_error(error: io::Error) -> StreamError {
+    match error.kind() {
+        // The reader went away, as in `aos-host run … | head`.
+        io::ErrorKind::BrokenPipe => StreamError::Closed,
+        _ => StreamError::LastOperationFailed(error.into()),
+    }
+}
+
+impl IsTerminal for BoundedSink {
+    fn is_terminal(&self) -> bool {
+        match self.sink {
+            Sink::Stdout => io::IsTerminal::is_terminal(&io::stdout()),
+            Sink::Stderr => io::IsTerminal::is_terminal(&io::stderr()),
+            Sink::Memory(_) => false,
+        }
+    }
+}
+
+impl StdoutStream for BoundedSink {
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(self.clone())
+    }
+
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        Box::new(self.clone())
+    }
+}
+
+impl OutputStream for BoundedSink {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        self.put(&bytes)
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        self.sink.flush().map_err(stream_error)
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        Ok(WRITE_BYTES_MAX)
+    }
+}
+
+#[wasmtime_wasi::async_trait]
+impl Pollable for BoundedSink {
+    async fn ready(&mut self) {}
+}
+
+impl AsyncWrite for BoundedSink {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let bytes = &bytes[..bytes.len().min(WRITE_BYTES_MAX)];
+        Poll::Ready(match self.put(bytes) {
+            Ok(()) => Ok(bytes.len()),
+            Err(StreamError::Closed) => Err(io::ErrorKind::BrokenPipe.into()),
+            Err(StreamError::LastOperationFailed(error) | StreamError::Trap(error)) => {
+                Err(io::Error::other(error.to_string()))
+            }
+        })
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.sink.flush())
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}

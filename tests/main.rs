@@ -1,0 +1,8 @@
+//! Tests of the whole host, as one program: it is linked once.
+//!
+//! Each module is a claim about a part: what a user types, what a hostile guest may not do, the
+//! rules of the house. Guests come from `tests/guests/`, plugins from `plugins/dist/`.
+
+mod command_line;
+mod support;
+mod tidy;
