@@ -115,14 +115,15 @@ impl Drop for Handle {
 }
 
 impl Journal {
-    /// Starts the writer. Must be called in a tokio runtime with timers. Reads nothing of the store,
-    /// so today it cannot fail; taking up an existing chain will.
+    /// Starts the writer. Must be called in a tokio runtime with timers. Reads nothing of the
+    /// store, so today it cannot fail; taking up an existing chain will.
     pub async fn open(
         store: Arc<dyn Storage>,
         options: JournalOptions,
     ) -> Result<Self, JournalError> {
         let queue = Arc::new(Queue::new(options.queue_bytes_max));
-        tokio::spawn(write_all(Arc::clone(&queue), store, options.linger));
+        let writing = Writing { queue: Arc::clone(&queue), failure: None };
+        tokio::spawn(write_all(writing, store, options.linger));
         Ok(Self(Arc::new(Handle { queue, options })))
     }
 
@@ -162,25 +163,28 @@ impl Journal {
     }
 }
 
-/// The one writer: commits what is queued, in order, until the queue is closed or a write fails.
-async fn write_all(queue: Arc<Queue>, store: Arc<dyn Storage>, linger: Duration) {
-    /// Tells the waiters also when the runtime drops the task.
-    struct End<'a>(&'a Queue, Option<StorageError>);
-    impl Drop for End<'_> {
-        fn drop(&mut self) {
-            self.0.end(self.1.take());
-        }
+/// The writer's hold on the queue. Dropped with the task, in whatever way that ends (also when its
+/// runtime ends before the task has run at all), it tells everyone who waits.
+struct Writing {
+    queue: Arc<Queue>,
+    failure: Option<StorageError>,
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        self.queue.end(self.failure.take());
     }
-    let mut end = End(&queue, None);
+}
+
+/// The one writer: commits what is queued, in order, until the queue is closed or a write fails.
+async fn write_all(mut writing: Writing, store: Arc<dyn Storage>, linger: Duration) {
     let mut batch = Batch::default();
-    while let Some(work) = queue.next(&mut batch, linger).await {
-        match store.append(&batch, work.durability).await {
-            Ok(()) => queue.done(&work),
-            Err(error) => {
-                end.1 = Some(error);
-                return;
-            }
+    while let Some(work) = writing.queue.next(&mut batch, linger).await {
+        if let Err(error) = store.append(&batch, work.durability).await {
+            writing.failure = Some(error);
+            return;
         }
+        writing.queue.done(&work);
         batch.clear();
     }
 }

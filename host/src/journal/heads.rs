@@ -40,6 +40,8 @@ pub(super) struct Heads<R> {
     lines: Lines<R>,
     /// What its first line says.
     pub(super) store: StoreHead,
+    /// A line that was read, and is about a later chain than those asked for.
+    ahead: Option<ChainHead>,
 }
 
 impl<R: BufRead> Heads<R> {
@@ -49,11 +51,23 @@ impl<R: BufRead> Heads<R> {
         let store = lines.next()?.and_then(store_head);
         let wrong = || lines.error(format!("expected `{MAGIC} {VERSION} STORE CHAINS LINK`"));
         let store = store.ok_or_else(wrong)?;
-        Ok(Self { lines, store })
+        Ok(Self { lines, store, ahead: None })
     }
 
-    /// The next chain's head; `None` at the end. Fails on a line that is none.
-    pub(super) fn next(&mut self) -> Result<Option<ChainHead>, JournalError> {
+    /// The head of this chain, if there is one; chains are asked for in ascending order. Fails on
+    /// a line that is none.
+    pub(super) fn of_chain(&mut self, number: i64) -> Result<Option<ChainHead>, JournalError> {
+        while self.ahead.as_ref().is_none_or(|head| head.number < number) {
+            self.ahead = self.next()?;
+            if self.ahead.is_none() {
+                return Ok(None);
+            }
+        }
+        Ok(self.ahead.take_if(|head| head.number == number))
+    }
+
+    /// The next line; `None` at the end.
+    fn next(&mut self) -> Result<Option<ChainHead>, JournalError> {
         let Some(line) = self.lines.next()? else { return Ok(None) };
         match chain_head(line) {
             Some(head) => Ok(Some(head)),

@@ -3,8 +3,8 @@
 
 use super::JournalError;
 use super::heads::Heads;
-use super::seal::expected;
 use super::row::RowKind;
+use super::seal::expected;
 use crate::storage::{
     ChainHead, ChainRange, ChainRecord, Hex, PAGE_ROWS_MAX, RowRange, Storage, StoreHead, StoreId,
     StoredRow, link,
@@ -165,9 +165,17 @@ impl Verifier {
         if self.whole {
             self.chain_order(&record);
         }
-        if let Some(head) = head.as_ref().filter(|head| head.id != record.id) {
-            let what = format!("it stands where the head has chain {}", Hex(&head.id));
-            self.problem(Some(&record), None, what);
+        let counted = self.head.as_ref().is_some_and(|store| record.number <= store.chains);
+        match &head {
+            Some(head) if head.id != record.id => {
+                let what = format!("it stands where the head has chain {}", Hex(&head.id));
+                self.problem(Some(&record), None, what);
+            }
+            None if counted => {
+                let what = "it is older than the head, but the head file has no line for it";
+                self.problem(Some(&record), None, what.to_owned());
+            }
+            _ => {}
         }
         let previous = Previous::Known(Vec::new());
         self.current = Some(Current { record, next: 0, previous, closed: false, head });
@@ -191,8 +199,8 @@ impl Verifier {
                 the chain before it was";
             self.problem(Some(record), None, what.to_owned());
         }
-        let head = self.head.as_ref().filter(|head| head.chains == record.number);
-        if head.is_some_and(|head| head.link != record.link) {
+        let newest = self.head.as_ref().filter(|head| head.chains == record.number);
+        if newest.is_some_and(|head| head.link != record.link) {
             let what = "its link differs from the head: chains were replaced".to_owned();
             self.problem(Some(record), None, what);
         }
@@ -297,8 +305,8 @@ pub async fn verify(store: &dyn Storage) -> Result<Report, JournalError> {
     verify_store(store, Verifier::new(until.id), None::<Heads<&[u8]>>).await
 }
 
-/// Checks every chain of a store, and that it still has what a head file says ([`super::write_heads`]).
-/// Fails if the store or the head file cannot be read.
+/// Checks every chain of a store, and that it still has what a head file says (one that
+/// [`super::write_heads`] wrote). Fails if the store or the head file cannot be read.
 pub async fn verify_against(
     store: &dyn Storage,
     heads: impl BufRead + Send,
@@ -316,7 +324,6 @@ async fn verify_store<R: BufRead + Send>(
 ) -> Result<Report, JournalError> {
     let until_chain = store.head().await?.chains;
     let mut rows = Rows::new(store, until_chain);
-    let mut chain_head = next_head(&mut heads)?;
     let mut from = i64::MIN;
     loop {
         let mut page = store.chains(ChainRange::From(from), PAGE_ROWS_MAX).await?;
@@ -324,23 +331,17 @@ async fn verify_store<R: BufRead + Send>(
         let Some(last) = page.last() else { break };
         from = last.number.saturating_add(1);
         for record in page {
-            while chain_head.as_ref().is_some_and(|head| head.number < record.number) {
-                chain_head = next_head(&mut heads)?;
-            }
             let number = record.number;
+            let head = heads.as_mut().map_or(Ok(None), |heads| heads.of_chain(number))?;
             // Rows of chains that are not there come before; no chain claims them.
             rows.feed(number.saturating_sub(1), &mut verifier).await?;
-            verifier.chain(record, chain_head.take_if(|head| head.number == number));
+            verifier.chain(record, head);
             rows.feed(number, &mut verifier).await?;
         }
     }
     rows.feed(i64::MAX, &mut verifier).await?;
     strays(store, until_chain, &mut verifier).await?;
     Ok(verifier.finish())
-}
-
-fn next_head<R: BufRead>(heads: &mut Option<Heads<R>>) -> Result<Option<ChainHead>, JournalError> {
-    heads.as_mut().map_or(Ok(None), Heads::next)
 }
 
 /// Reports rows whose chain number nobody registered, beyond the newest chain. One a page is

@@ -1,4 +1,5 @@
-//! Key-value pairs, per plugin identity and bucket, bounded. What a plugin may reach is decided above.
+//! Key-value pairs, per plugin identity and bucket, bounded. What a plugin may reach is decided
+//! above.
 
 use super::{Answer, StorageError};
 
@@ -31,7 +32,7 @@ pub struct KeyPage {
     pub next: Option<String>,
 }
 
-/// The key-value half of a store. Changes are atomic and survive `kill -9` when the answer is there.
+/// The key-value half of a store. Changes are atomic, and once answered they survive `kill -9`.
 pub trait KeyValue {
     /// The value of a key, or `None`.
     fn kv_get<'a>(&'a self, bucket: Bucket<'a>, key: &'a str) -> Answer<'a, Option<Vec<u8>>>;

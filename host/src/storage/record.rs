@@ -1,5 +1,5 @@
-//! The records a store keeps. Their meaning (what a seal covers, what a kind says) is the journal's;
-//! here they are bytes with names.
+//! The records a store keeps. Their meaning (what a seal covers, what a kind says) is the
+//! journal's; here they are bytes with names.
 
 use crate::types::{CallId, ComponentHash};
 use std::fmt;
@@ -126,9 +126,14 @@ pub struct ChainRecord {
 
 /// The link hash of a registration: blake3 over a tag and the length-prefixed fields. `previous` is
 /// the link of the chain before; the first chain links to the store's id.
-pub fn link(previous: &[u8], number: i64, id: &[u8], opened_us: i64, plugin: &str, first: &[u8])
-    -> Digest
-{
+pub fn link(
+    previous: &[u8],
+    number: i64,
+    id: &[u8],
+    opened_us: i64,
+    plugin: &str,
+    first: &[u8],
+) -> Digest {
     let mut hasher = blake3::Hasher::new();
     let (number, opened_us) = (number.to_le_bytes(), opened_us.to_le_bytes());
     let fields: [&[u8]; 7] =
@@ -243,7 +248,10 @@ pub struct StoredRow {
 impl StoredRow {
     /// About how much memory the row takes, in bytes.
     pub fn bytes(&self) -> usize {
-        size_of::<Self>() + self.who.len() + self.capability.len() + self.target.len()
+        size_of::<Self>()
+            + self.who.len()
+            + self.capability.len()
+            + self.target.len()
             + self.body.len()
     }
 }

@@ -3,9 +3,8 @@
 use super::*;
 
 fn block_on<T>(work: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all();
-    let runtime = { runtime }.build().unwrap();
-    runtime.block_on(work)
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(1).enable_all().build().unwrap().block_on(work)
 }
 
 #[test]
@@ -33,6 +32,42 @@ fn twenty_journals_share_one_file() {
         assert!(report.is_clean(), "{:?}", report.problems);
         assert_eq!((report.chains, report.rows, report.open), (100, 100 * 12, 0));
     });
+}
+
+/// Names the store to a child process of [`twenty_processes_share_one_file`].
+const STORE: &str = "AOS_HOST_TEST_STORE";
+
+#[test]
+fn twenty_processes_share_one_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("aos.db");
+    let children: Vec<_> = (0..20)
+        .map(|_| {
+            std::process::Command::new(std::env::current_exe().unwrap())
+                .args(["--exact", "journal::tests::many::a_child_process", "--ignored"])
+                .env(STORE, &path)
+                .stdout(std::process::Stdio::null())
+                .spawn()
+                .unwrap()
+        })
+        .collect();
+    for mut child in children {
+        assert!(child.wait().unwrap().success());
+    }
+    block_on(async {
+        let store = StoreUrl::Sqlite(path).open().await.unwrap();
+        let report = verify(&*store).await.unwrap();
+        assert!(report.is_clean(), "{:?}", report.problems);
+        assert_eq!((report.chains, report.rows, report.open), (100, 100 * 12, 0));
+    });
+}
+
+#[test]
+#[ignore = "a child of twenty_processes_share_one_file"]
+fn a_child_process() {
+    if let Some(path) = std::env::var_os(STORE) {
+        block_on(one_process(&StoreUrl::Sqlite(path.into())));
+    }
 }
 
 async fn one_process(url: &StoreUrl) {

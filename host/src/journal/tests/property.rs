@@ -99,7 +99,8 @@ proptest! {
         let (chain, seq) = (copy.rows[index].chain, copy.rows[index].seq);
         if change(&mut copy.rows[index], field, byte) {
             let report = copy.verify();
-            let found = |problem: &Problem| (problem.chain, problem.seq) == (Some(chain), Some(seq));
+            let place = (Some(chain), Some(seq));
+            let found = |problem: &Problem| (problem.chain, problem.seq) == place;
             prop_assert!(report.problems.iter().any(found), "{:?}", report.problems);
         }
     }

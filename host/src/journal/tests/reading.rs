@@ -72,9 +72,9 @@ async fn an_export_holds_all_fields_and_verifies_offline() {
     three_chains(&store).await;
     let journal = journal(&store).await;
     let chain = journal.chain(opening("odd"));
-    let bodies =
-        ["null", "1.0000000000000000001", "{\n}", " {}", r#"{"a":1,"a":2}"#, "no JSON", "\"é\\u00e9\""];
-    for body in bodies {
+    let long = "1.0000000000000000001";
+    let odd = ["null", long, "{\n}", " {}", r#"{"a":1,"a":2}"#, "no JSON", "\"é\\u00e9\""];
+    for body in odd {
         let row = Row { body: Body::Text(body), ..verdict("/a\"b\n") };
         chain.append(row, Class::Queued).await.unwrap();
     }

@@ -62,6 +62,11 @@ fn println_mean(what: &str, total: Duration, times: u32) {
     println!("{what}: {:.2} µs", total.as_secs_f64() * 1e6 / f64::from(times));
 }
 
+#[expect(clippy::print_stdout, reason = "a measurement is printed")]
+fn print_bytes(what: &str, bytes: u64) {
+    println!("file{what}: {} KiB", bytes >> 10);
+}
+
 async fn run_once(url: &StoreUrl, name: &str) {
     let start = Instant::now();
     let store = url.open().await.unwrap();
@@ -87,12 +92,21 @@ async fn timing_of_a_short_run() {
         run_once(&StoreUrl::Memory, "memory").await;
     }
     run_once(&StoreUrl::Sqlite(path.clone()), "new file").await;
+    let store = StoreUrl::Sqlite(path.clone()).open().await.unwrap();
+    let journal = journal(&store).await;
+    let chain = journal.chain(opening("a"));
+    for _ in 0..120 {
+        chain.append(verdict(&"x".repeat(3000)), Class::Written).await.unwrap();
+    }
+    journal.close().await.unwrap();
+    std::mem::forget(store);
     for round in 0..4 {
         // A copy has no other connection in this process, as after an exit.
         let copy = directory.path().join(format!("copy-{round}.db"));
         for suffix in ["", "-wal"] {
             let name = |path: &std::path::Path| format!("{}{suffix}", path.display());
-            let _ = std::fs::copy(name(&path), name(&copy));
+            let bytes = std::fs::copy(name(&path), name(&copy)).unwrap();
+            print_bytes(suffix, bytes);
         }
         run_once(&StoreUrl::Sqlite(copy), "existing file, left with its WAL").await;
     }

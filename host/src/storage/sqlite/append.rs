@@ -7,7 +7,7 @@ use sqlx::query::Query;
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{AssertSqlSafe, Row, Sqlite, SqliteConnection};
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, OnceLock};
 
 /// The one connection that writes.
 #[derive(Debug)]
@@ -30,17 +30,20 @@ const COLUMNS: &str = "INSERT INTO journal (chain, seq, time_us, kind, who, call
     capability, target, verdict, body, hash) VALUES ";
 const VALUES: &str = "(?,?,?,?,?,?,?,?,?,?,?,?)";
 
-/// The INSERT of N rows at index N.
-static INSERTS: LazyLock<Vec<Arc<str>>> =
-    LazyLock::new(|| (0..=CHUNK_ROWS).map(|rows| insert(rows).into()).collect());
-/// The whole transaction of N rows at index N.
-static SINGLES: LazyLock<Vec<Arc<str>>> = LazyLock::new(|| {
-    let text = |rows| format!("BEGIN IMMEDIATE; {}; COMMIT", insert(rows));
-    (0..=SINGLE_ROWS_MAX).map(|rows| text(rows).into()).collect()
-});
+/// The INSERT of N rows at index N, written when first needed.
+static INSERTS: [OnceLock<Arc<str>>; CHUNK_ROWS + 1] = [const { OnceLock::new() }; CHUNK_ROWS + 1];
+/// The whole transaction of N rows at index N, written when first needed.
+static SINGLES: [OnceLock<Arc<str>>; SINGLE_ROWS_MAX + 1] =
+    [const { OnceLock::new() }; SINGLE_ROWS_MAX + 1];
 
-fn insert(rows: usize) -> String {
-    format!("{COLUMNS}{}", vec![VALUES; rows].join(","))
+fn insert(rows: usize) -> Arc<str> {
+    let text = || format!("{COLUMNS}{}", vec![VALUES; rows].join(",")).into();
+    Arc::clone(INSERTS[rows].get_or_init(text))
+}
+
+fn single(rows: usize) -> Arc<str> {
+    let text = || format!("BEGIN IMMEDIATE; {}; COMMIT", insert(rows)).into();
+    Arc::clone(SINGLES[rows].get_or_init(text))
 }
 
 pub(super) async fn append(
@@ -119,8 +122,8 @@ impl Writer {
 async fn write(connection: &mut SqliteConnection, batch: &Batch) -> Result<Vec<i64>, sqlx::Error> {
     let rows = batch.rows.as_slice();
     if batch.opened.is_empty() && (1..=SINGLE_ROWS_MAX).contains(&rows.len()) {
-        let text = SINGLES[rows.len()].clone();
-        bind(sqlx::query(AssertSqlSafe(text)), rows, &HashMap::new())?.execute(connection).await?;
+        let query = sqlx::query(AssertSqlSafe(single(rows.len())));
+        bind(query, rows, &HashMap::new())?.execute(connection).await?;
         return Ok(Vec::new());
     }
     sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await?;
@@ -132,8 +135,8 @@ async fn write(connection: &mut SqliteConnection, batch: &Batch) -> Result<Vec<i
     let ids = batch.opened.iter().map(|chain| chain.key.id);
     let known: HashMap<ChainId, i64> = ids.zip(numbers.iter().copied()).collect();
     for chunk in rows.chunks(CHUNK_ROWS) {
-        let text = INSERTS[chunk.len()].clone();
-        bind(sqlx::query(AssertSqlSafe(text)), chunk, &known)?.execute(&mut *connection).await?;
+        let query = sqlx::query(AssertSqlSafe(insert(chunk.len())));
+        bind(query, chunk, &known)?.execute(&mut *connection).await?;
     }
     sqlx::query("COMMIT").execute(&mut *connection).await?;
     Ok(numbers)

@@ -61,15 +61,13 @@ const WRITING: &str = "writing a key";
 async fn get(store: &SqliteStorage, bucket: Bucket<'_>, key: &str) -> Result<Option<Vec<u8>>> {
     let failed = store.failed(READING);
     let mut reader = store.reader().await?;
-    sqlx::query_scalar(
-        "SELECT value FROM keyvalue WHERE identity = ? AND bucket = ? AND key = ?",
-    )
-    .bind(bucket.identity)
-    .bind(bucket.name)
-    .bind(key)
-    .fetch_optional(reader.connection().map_err(&failed)?)
-    .await
-    .map_err(failed)
+    sqlx::query_scalar("SELECT value FROM keyvalue WHERE identity = ? AND bucket = ? AND key = ?")
+        .bind(bucket.identity)
+        .bind(bucket.name)
+        .bind(key)
+        .fetch_optional(reader.connection().map_err(&failed)?)
+        .await
+        .map_err(failed)
 }
 
 async fn exists(store: &SqliteStorage, bucket: Bucket<'_>, key: &str) -> Result<bool> {
@@ -230,12 +228,11 @@ async fn delete(
     .fetch_optional(&mut **transaction)
     .await?;
     let Some(freed) = freed else { return Ok(()) };
-    let used: Option<i64> = sqlx::query_scalar(
-        "SELECT bytes FROM keyvalue_usage WHERE identity = ?",
-    )
-    .bind(bucket.identity)
-    .fetch_optional(&mut **transaction)
-    .await?;
+    let used: Option<i64> =
+        sqlx::query_scalar("SELECT bytes FROM keyvalue_usage WHERE identity = ?")
+            .bind(bucket.identity)
+            .fetch_optional(&mut **transaction)
+            .await?;
     let bytes = used.unwrap_or(0) - charge(bucket, key, 0) - freed;
     set_usage(transaction, bucket.identity, bytes.max(0)).await
 }

@@ -212,10 +212,7 @@ impl From<sqlx::Error> for MigrateError {
     }
 }
 
-async fn try_migrate(
-    path: &Path,
-    connection: &mut SqliteConnection,
-) -> Result<(), MigrateError> {
+async fn try_migrate(path: &Path, connection: &mut SqliteConnection) -> Result<(), MigrateError> {
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     let found = identify(&mut transaction).await?;
     check(path, &found).map_err(MigrateError::Refused)?;
@@ -223,8 +220,7 @@ async fn try_migrate(
     for script in missing {
         sqlx::raw_sql(*script).execute(&mut *transaction).await?;
     }
-    let stamp =
-        format!("PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={VERSION}");
+    let stamp = format!("PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={VERSION}");
     sqlx::raw_sql(sqlx::AssertSqlSafe(stamp)).execute(&mut *transaction).await?;
     transaction.commit().await.map_err(|error| {
         MigrateError::Refused(explain(path, "bringing its schema up to date", &error))
