@@ -248,6 +248,17 @@ impl Kernel {
         Ok(self.parts.journal.flush(crate::journal::Class::Synced).await?)
     }
 
+    /// For a process that ends now: everything recorded is written, and the rest is left to the
+    /// system. Closing the store would tidy it, which takes longer than most runs.
+    ///
+    /// # Errors
+    /// When the journal could not be written.
+    pub async fn leave(self) -> Result<(), Fault> {
+        self.parts.journal.clone().close().await?;
+        std::mem::forget(self);
+        Ok(())
+    }
+
     /// Ends a session: its last row, and everything before it safe on the disk.
     ///
     /// # Errors

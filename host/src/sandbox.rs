@@ -17,7 +17,7 @@ pub mod state;
 pub mod stdio;
 mod tool;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use wasmtime::Engine;
 use wasmtime::component::Linker;
@@ -54,10 +54,25 @@ impl Services {
 }
 
 /// One engine with everything linked.
-pub struct Sandbox {
+struct Stage {
     engine: Engine,
     _ticker: Ticker,
     linker: Linker<State>,
+}
+
+impl Stage {
+    fn new(profile: Profile) -> wasmtime::Result<Self> {
+        let (engine, ticker) = engine::engine(profile)?;
+        let linker = host::link::linker(&engine)?;
+        Ok(Self { engine, _ticker: ticker, linker })
+    }
+}
+
+/// The engines, the cache, and what host functions reach.
+pub struct Sandbox {
+    main: Stage,
+    /// For guests that do not fit the pool's slots: memory on demand. Made when one comes.
+    on_demand: OnceLock<Stage>,
     cache: Option<CompileCache>,
     on_compile: Option<OnCompile>,
     services: Services,
@@ -79,9 +94,8 @@ impl Sandbox {
         cache: Option<CompileCache>,
         on_compile: Option<OnCompile>,
     ) -> wasmtime::Result<Self> {
-        let (engine, ticker) = engine::engine(services.profile)?;
-        let linker = host::link::linker(&engine)?;
-        Ok(Self { engine, _ticker: ticker, linker, cache, on_compile, services })
+        let main = Stage::new(services.profile)?;
+        Ok(Self { main, on_demand: OnceLock::new(), cache, on_compile, services })
     }
 
     /// Makes a program of bytes: reads, adapts, compiles or loads, links.
@@ -89,12 +103,32 @@ impl Sandbox {
     /// # Errors
     /// One sentence that says what is wrong with the bytes.
     pub fn load(&self, name: &str, bytes: &[u8]) -> Result<Program, BadPlugin> {
+        let program = self.load_on(&self.main, name, bytes)?;
+        if self.services.profile == Profile::OneShot || engine::fits_the_pool(program.pre.component()) {
+            return Ok(program);
+        }
+        // Both engines make the same code, so the second load is from the cache.
+        self.load_on(self.on_demand()?, name, bytes)
+    }
+
+    fn load_on(&self, stage: &Stage, name: &str, bytes: &[u8]) -> Result<Program, BadPlugin> {
         let loader = Loader {
-            engine: &self.engine,
-            linker: &self.linker,
+            engine: &stage.engine,
+            linker: &stage.linker,
             cache: self.cache.as_ref(),
             on_compile: self.on_compile.as_ref(),
         };
         loader.load(name, bytes)
+    }
+
+    fn on_demand(&self) -> Result<&Stage, BadPlugin> {
+        if self.on_demand.get().is_none() {
+            let stage = Stage::new(Profile::OneShot).map_err(|error| {
+                BadPlugin::Invalid(format!("no engine for a guest of its size: {error}"))
+            })?;
+            // Another thread may have been faster: one of the two is dropped.
+            let _lost_race = self.on_demand.set(stage);
+        }
+        self.on_demand.get().ok_or_else(|| BadPlugin::Invalid("no engine".into()))
     }
 }

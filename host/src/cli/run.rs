@@ -9,7 +9,7 @@ use super::arguments::{GrantArgs, LimitArgs, session_options};
 use super::exit::{Code, Failure, code_of, command_code};
 use super::{input, plugin, render, terminal};
 use crate::config::Config;
-use crate::kernel::{Fault, Kernel, Session, Streams};
+use crate::kernel::{Fault, Kernel, Session, SessionOptions, Streams};
 use crate::sandbox::host::call::Progress;
 use crate::sandbox::plain::arguments::arguments_from_pairs;
 use crate::sandbox::program::Kind;
@@ -73,6 +73,17 @@ pub async fn run(config: &Config, arguments: RunArgs) -> Result<Code, Failure> {
     let mut options = session_options(config, &arguments.grants, &arguments.limits)?;
     options.progress = Some(Progress(Arc::new(terminal::progress_bar())));
     let kernel = kernel(config).await?;
+    let ran = run_in(&kernel, &found, options, arguments).await;
+    kernel.leave().await?;
+    ran
+}
+
+async fn run_in(
+    kernel: &Kernel,
+    found: &plugin::Found,
+    mut options: SessionOptions,
+    arguments: RunArgs,
+) -> Result<Code, Failure> {
     let plugin = kernel
         .load(&found.name, &found.bytes)
         .map_err(|fault| Failure::new(code_of(&fault), format!("{}: {fault}", found.origin)))?;
@@ -83,7 +94,7 @@ pub async fn run(config: &Config, arguments: RunArgs) -> Result<Code, Failure> {
     }
     let session = kernel.session(plugin, options)?;
     if is_command {
-        return command(&kernel, session, arguments).await;
+        return command(kernel, session, arguments).await;
     }
     if !arguments.arguments.is_empty() {
         return Err(Failure::usage(format!(
@@ -92,7 +103,7 @@ pub async fn run(config: &Config, arguments: RunArgs) -> Result<Code, Failure> {
             found.origin
         )));
     }
-    tool(&kernel, session, &arguments).await
+    tool(kernel, session, &arguments).await
 }
 
 /// A kernel as the configuration has it.

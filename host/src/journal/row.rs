@@ -1,7 +1,7 @@
 //! The words of the journal: what a row says.
 
 use super::JournalError;
-use crate::storage::{Digest, Texts};
+use crate::storage::Texts;
 use crate::types::{CallId, ComponentHash};
 
 /// How long the caller of an append waits.
@@ -144,8 +144,6 @@ pub struct Opening<'a> {
     pub plugin: &'a str,
     /// The component that runs.
     pub component: Option<ComponentHash>,
-    /// The blake3 hash of the arguments; they may hold secrets, so they are not stored.
-    pub arguments: Digest,
     /// The version of the host.
     pub host_version: &'a str,
     /// The grants in force, as the operator wrote them.
@@ -156,7 +154,6 @@ impl Opening<'_> {
     pub(super) fn body(&self) -> serde_json::Value {
         serde_json::json!({
             "host": self.host_version,
-            "arguments": self.arguments.to_string(),
             "grants": self.grants,
         })
     }

@@ -24,7 +24,7 @@ fn opening(plugin: &str) -> Opening<'_> {
     Opening {
         plugin,
         component: Some(ComponentHash([5; 32])),
-        arguments: Digest([6; 32]),
+        
         host_version: "0.1.0",
         grants: &[],
     }

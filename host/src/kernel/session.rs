@@ -10,7 +10,7 @@ use crate::capability::gate::{Gate, Permit, Refusal};
 use crate::capability::grant::{Capability, Grant};
 use crate::capability::names::NameRequest;
 use crate::journal::{
-    Body, Chain, ChainId, Class, Closing, Digest, Journal, JournalError, Opening, Row, RowKind,
+    Body, Chain, ChainId, Class, Closing, Journal, JournalError, Opening, Row, RowKind,
 };
 use crate::kernel::{Fault, Plugin};
 use crate::sandbox::host::call::Progress;
@@ -95,7 +95,6 @@ impl Session {
         let chain = journal.chain(Opening {
             plugin: &program.name,
             component: Some(program.hash),
-            arguments: Digest::default(),
             host_version: env!("CARGO_PKG_VERSION"),
             grants: &written,
         });

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use wasmtime::component::Component;
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 /// Wasm stack of one call: what wasmtime gives by default, stated because the error names it.
@@ -21,8 +22,28 @@ pub enum Profile {
     Daemon,
 }
 
-/// Slots of the daemon's pool. Guests that do not fit fall back to memory on demand.
+/// Slots of the daemon's pool.
 const POOL_INSTANCES: u32 = 1_000;
+/// Core instances, memories and tables that one component may take from the pool: what Rust, C and
+/// their adapters need. Guests of other toolchains are larger and get memory on demand.
+const POOL_CORE_INSTANCES: u32 = 8;
+const POOL_MEMORIES: u32 = 1;
+const POOL_TABLES: u32 = 4;
+/// Elements of one table in the pool.
+const POOL_TABLE_ELEMENTS: usize = 10_000;
+/// Bytes of one memory in the pool: the default limit on memory.
+const POOL_MEMORY_BYTES: usize = 256 << 20;
+
+/// Whether a component's needs are within the pool's slots.
+pub(crate) fn fits_the_pool(component: &Component) -> bool {
+    let Some(needs) = component.resources_required() else { return false };
+    needs.num_memories <= POOL_MEMORIES
+        && needs.num_tables <= POOL_TABLES
+        && needs.max_initial_memory_size.is_none_or(|bytes| bytes <= POOL_MEMORY_BYTES as u64)
+        && needs
+            .max_initial_table_size
+            .is_none_or(|elements| elements <= POOL_TABLE_ELEMENTS as u64)
+}
 
 /// Builds the engine for a profile, and its ticker.
 ///
@@ -58,11 +79,15 @@ fn base_config() -> Config {
 fn pool() -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(POOL_INSTANCES)
-        .total_core_instances(POOL_INSTANCES * 4)
-        .total_memories(POOL_INSTANCES)
+        .total_core_instances(POOL_INSTANCES * POOL_CORE_INSTANCES)
+        .max_core_instances_per_component(POOL_CORE_INSTANCES)
+        .total_memories(POOL_INSTANCES * POOL_MEMORIES)
+        .max_memories_per_component(POOL_MEMORIES)
+        .total_tables(POOL_INSTANCES * POOL_TABLES)
+        .max_tables_per_component(POOL_TABLES)
+        .table_elements(POOL_TABLE_ELEMENTS)
         .total_stacks(POOL_INSTANCES)
-        .total_tables(POOL_INSTANCES * 4)
-        .max_memory_size(256 << 20)
+        .max_memory_size(POOL_MEMORY_BYTES)
         .linear_memory_keep_resident(128 << 10)
         .async_stack_keep_resident(32 << 10);
     pool

@@ -131,7 +131,7 @@ impl Sandbox {
         let meter = Meter::start();
         let limits = setup.limits.clone();
         let identity = program.hash.to_string();
-        let mut store = new_store(&self.engine, &self.services, setup, identity, &meter);
+        let mut store = new_store(program.pre.engine(), &self.services, setup, identity, &meter);
         let running = meter.measure(body(&limits, &mut store));
         let result = match tokio::time::timeout(limits.wall, running).await {
             Ok(Ok(answer)) => answer,

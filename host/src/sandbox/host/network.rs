@@ -154,10 +154,10 @@ fn protocol_error(error: Option<&hyper::Error>) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::super::address::Reach;
-    use super::super::egress::{Caps, Egress};
-    use super::super::host::Target;
-    use super::super::resolve::{SystemResolver, check};
+    use crate::capability::network::address::Reach;
+    use crate::capability::network::egress::{Caps, Egress};
+    use crate::capability::network::host::Target;
+    use crate::capability::network::resolve::{SystemResolver, check};
     use super::*;
     use bytes::Bytes;
     use http::Request;
