@@ -70,8 +70,8 @@ fn main() {
     let authority = authority(&real);
     let root = real.join("root19");
     std::fs::write(root.join("file"), "x").expect("writes");
-    let base = cap_std::fs::Dir::open_ambient_dir(&root, cap_std::ambient_authority())
-        .expect("opens");
+    let base =
+        cap_std::fs::Dir::open_ambient_dir(&root, cap_std::ambient_authority()).expect("opens");
     let file = || {
         let located = locate(&base, "file", Follow::Yes).expect("is there");
         FileRequest::new(located, FileOperation::Read, authority.files())

@@ -104,7 +104,8 @@ fn long_functions(text: &str) -> (Vec<String>, usize) {
         let words = line.trim_start();
         let mut before = words.split("fn ").next().unwrap_or("").split_whitespace();
         let qualifies = |word: &str| {
-            matches!(word, "pub" | "async" | "const" | "unsafe" | "extern") || word.starts_with("pub(")
+            matches!(word, "pub" | "async" | "const" | "unsafe" | "extern")
+                || word.starts_with("pub(")
         };
         if !words.contains("fn ") || !before.all(qualifies) {
             continue;

@@ -211,7 +211,7 @@ fn read(path: &Path) -> Result<File, ConfigError> {
     let text = std::fs::read_to_string(path).map_err(|error| fail(error.to_string()))?;
     toml::from_str(&text).map_err(|error| {
         let at = error.span().map_or(0, |span| span.start);
-        let line = text[..at.min(text.len())].lines().count().max(1);
+        let line = text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1;
         fail(format!("line {line}: {}", error.message().replace('\n', " ")))
     })
 }

@@ -104,7 +104,8 @@ impl Sandbox {
     /// One sentence that says what is wrong with the bytes.
     pub fn load(&self, name: &str, bytes: &[u8]) -> Result<Program, BadPlugin> {
         let program = self.load_on(&self.main, name, bytes)?;
-        if self.services.profile == Profile::OneShot || engine::fits_the_pool(program.pre.component()) {
+        let pooled = self.services.profile == Profile::Daemon;
+        if !pooled || engine::fits_the_pool(program.pre.component()) {
             return Ok(program);
         }
         // Both engines make the same code, so the second load is from the cache.

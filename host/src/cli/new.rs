@@ -53,9 +53,9 @@ pub fn new(arguments: &NewArgs) -> Result<Code, Failure> {
         .and_then(|()| write(&SDK, &folder.join("vendor/aos-sdk"), None));
     written.map_err(|error| Failure::host(format!("{}: {error}", folder.display())))?;
     terminal::print_line(&format!(
-        "{name} is in {}. Next:\n  cd {}\n  cargo test\n  ./build.sh\n  aos-host run dist/{name}.wasm",
-        folder.display(),
-        folder.display(),
+        "{name} is in {folder}. Next:\n  cd {folder}\n  cargo test\n  ./build.sh\n  \
+         aos-host run dist/{name}.wasm",
+        folder = folder.display(),
     ))
 }
 

@@ -21,13 +21,7 @@ async fn journal(store: &Arc<dyn Storage>) -> Journal {
 }
 
 fn opening(plugin: &str) -> Opening<'_> {
-    Opening {
-        plugin,
-        component: Some(ComponentHash([5; 32])),
-        
-        host_version: "0.1.0",
-        grants: &[],
-    }
+    Opening { plugin, component: Some(ComponentHash([5; 32])), host_version: "0.1.0", grants: &[] }
 }
 
 fn verdict(target: &str) -> Row<'_> {

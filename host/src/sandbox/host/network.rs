@@ -154,11 +154,11 @@ fn protocol_error(error: Option<&hyper::Error>) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::capability::network::address::Reach;
     use crate::capability::network::egress::{Caps, Egress};
     use crate::capability::network::host::Target;
     use crate::capability::network::resolve::{SystemResolver, check};
-    use super::*;
     use bytes::Bytes;
     use http::Request;
     use http_body_util::Empty;
