@@ -206,11 +206,12 @@ impl Kernel {
         let catalogue = self.catalogue(session).await?;
         let tool = catalogue.find(tool).map_err(Fault::Tool)?;
         tool.check_arguments(arguments).map_err(Fault::Tool)?;
-        let call = session.accept_call(tool.definition(), arguments).await?;
+        let text = arguments.to_string();
+        let call = session.accept_call(tool.definition(), &text).await?;
         let program = &session.plugin.program;
         let name = &tool.definition().name;
         let setup = session.setup(&call).await?;
-        let finished = self.parts.sandbox.call(program, setup, name, arguments).await;
+        let finished = self.parts.sandbox.call(program, setup, name, arguments, &text).await;
         let usage = finished.usage;
         let answer = match finished.result {
             Ok(Ok(output)) => match tool.check_output(&output) {

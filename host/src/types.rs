@@ -1,5 +1,6 @@
 //! Identifiers, units and the words that every layer shares. Knows nothing of any other layer.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// One call of a tool; the same across a retry, so it can serve as an idempotency key.
@@ -89,13 +90,13 @@ impl fmt::Display for Denial {
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct LimitHit {
     /// The limit's name, as in `memory`.
-    pub name: String,
+    pub name: Cow<'static, str>,
     /// The value in force, in `unit`.
     pub value: u64,
     /// The unit of `value`.
-    pub unit: String,
+    pub unit: Cow<'static, str>,
     /// The flag that would raise it.
-    pub remedy: String,
+    pub remedy: Cow<'static, str>,
 }
 
 impl fmt::Display for LimitHit {

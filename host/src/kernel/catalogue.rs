@@ -111,6 +111,10 @@ fn validator(schema: &Value) -> Result<Validator, String> {
 }
 
 fn check(validator: &Validator, value: &Value) -> Result<(), String> {
+    // The common case is quick; only what is wrong is looked for.
+    if validator.is_valid(value) {
+        return Ok(());
+    }
     match validator.iter_errors(value).next() {
         None => Ok(()),
         Some(error) => {

@@ -133,12 +133,12 @@ impl Session {
     pub(super) async fn accept_call(
         &self,
         tool: &Definition,
-        arguments: &serde_json::Value,
+        arguments: &str,
     ) -> Result<Call, JournalError> {
         // What may not happen twice is on the disk before it happens once.
         let again = tool.behaviour.read_only || tool.behaviour.idempotent;
         let class = if again { Class::Queued } else { Class::Synced };
-        self.accept(&tool.name, &arguments.to_string(), class).await
+        self.accept(&tool.name, arguments, class).await
     }
 
     /// Takes a run of a command on.
@@ -229,11 +229,15 @@ impl Session {
             Some(Fault::Ended(_)) => RowKind::Fault,
             Some(_) | None => RowKind::Outcome,
         };
-        let body = match fault {
-            None => json!({ "ok": true, "usage": usage }),
-            Some(fault) => json!({ "error": short(&fault.to_string()), "usage": usage }),
+        let Usage { wall_us, cpu_us, memory_bytes } = usage;
+        let error = match fault {
+            None => "\"ok\":true".to_owned(),
+            Some(fault) => format!("\"error\":{}", json!(short(&fault.to_string()))),
         };
-        let body = body.to_string();
+        let body = format!(
+            "{{{error},\"usage\":{{\"wall_us\":{wall_us},\"cpu_us\":{cpu_us},\
+             \"memory_bytes\":{memory_bytes}}}}}"
+        );
         let row = self.row(kind, call.id, target);
         self.chain.append(Row { body: Body::Text(&body), ..row }, Class::Queued).await?;
         Ok(())

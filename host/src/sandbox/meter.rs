@@ -43,8 +43,8 @@ impl Meter {
     }
 
     /// Runs `future` and counts the CPU time of each of its polls.
-    pub fn measure<F: Future>(self: &Arc<Self>, future: F) -> Measured<F> {
-        Measured { meter: Arc::clone(self), future: Box::pin(future) }
+    pub fn measure<'a, F: Future>(&'a self, future: Pin<&'a mut F>) -> Measured<'a, F> {
+        Measured { meter: self, future }
     }
 }
 
@@ -55,12 +55,12 @@ fn thread_cpu_ns() -> u64 {
 }
 
 /// A future whose polls are counted.
-pub struct Measured<F> {
-    meter: Arc<Meter>,
-    future: Pin<Box<F>>,
+pub struct Measured<'a, F> {
+    meter: &'a Meter,
+    future: Pin<&'a mut F>,
 }
 
-impl<F: Future> Future for Measured<F> {
+impl<F: Future> Future for Measured<'_, F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
@@ -81,7 +81,7 @@ mod tests {
     #[tokio::test]
     async fn sleeping_costs_wall_time_and_no_cpu_time() {
         let meter = Meter::start();
-        meter.measure(tokio::time::sleep(Duration::from_millis(30))).await;
+        meter.measure(std::pin::pin!(tokio::time::sleep(Duration::from_millis(30)))).await;
         assert!(meter.wall() >= Duration::from_millis(30));
         assert!(meter.cpu() < Duration::from_millis(20), "{:?}", meter.cpu());
     }
@@ -90,11 +90,11 @@ mod tests {
     async fn computing_costs_cpu_time_that_is_seen_from_inside() {
         let meter = Meter::start();
         let inside = meter
-            .measure(async {
+            .measure(std::pin::pin!(async {
                 let began = meter.cpu();
                 while meter.cpu() < began + Duration::from_millis(5) {}
                 meter.cpu()
-            })
+            }))
             .await;
         assert!(inside >= Duration::from_millis(5));
         assert!(meter.cpu() >= inside);

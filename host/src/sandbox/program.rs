@@ -71,6 +71,8 @@ pub struct Program {
     pub name: String,
     /// The hash of the bytes it came from.
     pub hash: ComponentHash,
+    /// Whose key-value store it uses: that of these bytes, until a lock file names plugins.
+    pub(crate) identity: Arc<str>,
     /// What its author says.
     pub manifest: Option<Manifest>,
     /// What it is.
@@ -125,7 +127,8 @@ impl Loader<'_> {
             .map_err(|error| BadPlugin::Invalid(one_line(&error)))?;
         let kind = self.kind(&component, &pre)?;
         let name = manifest.as_ref().map_or(name, |manifest| manifest.name.as_str()).to_owned();
-        Ok(Program { name, hash, manifest, kind, pre })
+        let identity = hash.to_string().into();
+        Ok(Program { name, hash, identity, manifest, kind, pre })
     }
 
     /// From the cache, or compiled and then kept there.

@@ -68,21 +68,22 @@ impl Sandbox {
         }
     }
 
-    /// Calls one tool in a fresh instance. `arguments` is a JSON object that fits its schema.
+    /// Calls one tool in a fresh instance. `arguments` is a JSON object that fits its schema,
+    /// `text` the same as JSON text.
     pub async fn call(
         &self,
         program: &Program,
         setup: Setup,
         name: &str,
         arguments: &Value,
+        text: &str,
     ) -> Finished<Result<Output, ToolError>> {
         match &program.kind {
             Kind::Tool(_) => {
-                let arguments = arguments.to_string();
                 self.run(program, setup, async |limits, store| {
                     let tool = tool(program, store).await?;
                     let tools = tool.aos_tool_tools();
-                    let answer = tools.call_call(&mut *store, name, &arguments).await?;
+                    let answer = tools.call_call(&mut *store, name, text).await?;
                     Ok(tool::answer(answer, limits))
                 })
                 .await
@@ -130,10 +131,13 @@ impl Sandbox {
     ) -> Finished<T> {
         let meter = Meter::start();
         let limits = setup.limits.clone();
-        let identity = program.hash.to_string();
+        let identity = Arc::clone(&program.identity);
         let mut store = new_store(program.pre.engine(), &self.services, setup, identity, &meter);
-        let running = meter.measure(body(&limits, &mut store));
-        let result = match tokio::time::timeout(limits.wall, running).await {
+        let timed = {
+            let running = std::pin::pin!(body(&limits, &mut store));
+            tokio::time::timeout(limits.wall, meter.measure(running)).await
+        };
+        let result = match timed {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => Err(ended(&error, store.data(), &limits)),
             Err(_) => Err(Ended::Limit(limits.hit(LimitName::Wall))),

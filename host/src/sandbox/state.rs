@@ -105,7 +105,7 @@ pub(crate) fn new_store(
     engine: &wasmtime::Engine,
     services: &Services,
     setup: Setup,
-    identity: String,
+    identity: Arc<str>,
     meter: &Arc<Meter>,
 ) -> Store<State> {
     let limits = setup.limits.clone();
@@ -128,7 +128,7 @@ fn at_epoch(meter: &Meter, cpu: Duration, hit: &LimitHit) -> wasmtime::Result<Up
 }
 
 impl State {
-    fn new(services: &Services, setup: Setup, identity: String, meter: &Arc<Meter>) -> Self {
+    fn new(services: &Services, setup: Setup, identity: Arc<str>, meter: &Arc<Meter>) -> Self {
         let Setup { gate, limits, .. } = &setup;
         let sockets = Arc::new(socket_table(gate.authority()));
         let resolver = Arc::clone(&services.resolver);

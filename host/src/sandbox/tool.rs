@@ -158,10 +158,10 @@ fn tool_error(error: wit::Error, limits: &Limits) -> ToolError {
         }),
         wit::Error::Rejected(text) => ToolError::Rejected(cut(text)),
         wit::Error::LimitExceeded(limit) => ToolError::Limit(LimitHit {
-            name: cut(limit.name),
+            name: cut(limit.name).into(),
             value: limit.value,
-            unit: cut(limit.unit),
-            remedy: cut(limit.remedy),
+            unit: cut(limit.unit).into(),
+            remedy: cut(limit.remedy).into(),
         }),
         wit::Error::Interrupted(text) => ToolError::Interrupted(cut(text)),
         wit::Error::Unavailable(text) => ToolError::Unavailable(cut(text)),

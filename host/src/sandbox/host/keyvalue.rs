@@ -68,12 +68,12 @@ pub struct Buckets {
     gate: Arc<Gate>,
     storage: Arc<dyn Storage>,
     /// Whose buckets these are: no plugin reaches another's.
-    identity: String,
+    identity: Arc<str>,
 }
 
 impl Buckets {
     /// The buckets of the plugin that is `identity`.
-    pub fn new(gate: Arc<Gate>, storage: Arc<dyn Storage>, identity: String) -> Self {
+    pub fn new(gate: Arc<Gate>, storage: Arc<dyn Storage>, identity: Arc<str>) -> Self {
         Self { gate, storage, identity }
     }
 }
