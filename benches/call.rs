@@ -1,6 +1,7 @@
 //! A tool call in a fresh instance, against bare wasmtime doing the same with the same component.
 //!
 //! `cargo bench --bench call`
+#![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,6 +1,7 @@
 //! The gate's verdict on the way that allows: its time, and that it allocates nothing.
 //!
 //! `cargo bench --bench gate`
+#![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

@@ -2,6 +2,7 @@
 //! installed.
 //!
 //! `cargo bench --bench process`; set AOS_BENCH_PEER to a command that calls the same tool.
+#![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
 use std::path::Path;
 use std::process::{Command, Stdio};

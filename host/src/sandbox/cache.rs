@@ -1,9 +1,12 @@
 //! Compiled components on disk, so that a component is compiled once.
 //!
 //! Compiled code is native code: loading a file that someone else wrote would be running it. So
-//! each file carries a keyed blake3 tag over its name and its bytes. The key lies beside the
-//! files, both are readable by their owner alone, and a file whose tag does not hold is compiled
-//! again, never loaded. Whoever can read the key can already run code as this user.
+//! code is stored under the hash of its bytes, and a note beside it says which hash belongs to which
+//! component, sealed with a key. The key lies beside the files, all are readable by their owner
+//! alone, and what is not sealed, or whose bytes have another hash, is compiled again, never loaded.
+//! Whoever can read the key can already run code as this user.
+//!
+//! The code's file is mapped, not read: of 60 MB of compiled Python most is never touched.
 //!
 //! Two hosts may share a cache: files are written aside and renamed, so a reader sees a whole
 //! file or none.
@@ -11,8 +14,9 @@
 use std::ffi::OsStr;
 use std::hash::{Hash, Hasher};
 use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
@@ -21,11 +25,19 @@ use wasmtime::component::Component;
 
 use crate::types::ComponentHash;
 
-/// First bytes of a file, with the version of this layout.
-const MAGIC: &[u8; 8] = b"aosCwsm1";
-const HEADER_BYTES: usize = MAGIC.len() + blake3::OUT_LEN;
+/// What a note begins with: the version of this layout.
+const MAGIC: &[u8; 8] = b"aosNote1";
+/// A note: magic, the code's hash, the seal.
+const NOTE_BYTES: usize = MAGIC.len() + 2 * blake3::OUT_LEN;
 const KEY_FILE: &str = "key";
-const EXTENSION: &str = "cwasm";
+const CODE: &str = "cwasm";
+const NOTE: &str = "note";
+
+/// A file that was not renamed into place by then never will be.
+const LEFTOVER: Duration = Duration::from_secs(3600);
+
+/// Code larger than this is hashed by all cores; below, starting them costs more.
+const HASH_ALONE_BYTES: u64 = 8 << 20;
 
 /// Compiled code of one component larger than this is not kept: 18 MB of Python make 60 MB.
 const FILE_BYTES_MAX: u64 = 512 << 20;
@@ -80,12 +92,20 @@ impl CompileCache {
 
     /// The compiled form of a component, or none when it is missing, changed or foreign.
     pub fn load(&self, engine: &Engine, hash: ComponentHash) -> Option<Component> {
-        let name = file_name(engine, hash);
-        let file = self.read(&name).ok()?;
-        let code = self.verified(&name, &file)?;
-        let component = deserialize(engine, code).ok()?;
+        let note = note_name(engine, hash);
+        let code = self.noted(&note)?;
+        let file = self.dir.open(code_name(code)).ok()?.into_std();
+        if file.metadata().ok()?.len() > FILE_BYTES_MAX {
+            return None;
+        }
+        // The open file is what is checked and what is mapped, whatever its name leads to by then.
+        let path = format!("/dev/fd/{}", file.as_raw_fd());
+        if hash_file(&path, file.metadata().ok()?.len()).ok()? != code {
+            return None;
+        }
+        let component = deserialize(engine, &path).ok()?;
         // Eviction goes by time of use; a cache that cannot note it still works.
-        let _noted = self.touch(&name);
+        let _noted = file.set_modified(SystemTime::now());
         Some(component)
     }
 
@@ -103,14 +123,10 @@ impl CompileCache {
         if code.len() as u64 > FILE_BYTES_MAX.min(self.bytes_max) {
             return Ok(());
         }
-        let name = file_name(engine, hash);
-        let aside = format!("{name}.{}.tmp", uuid::Uuid::now_v7());
-        let written = self.write_aside(&aside, &name, &code);
-        if written.is_err() {
-            // What was half written must not stay; that it may fail too changes nothing.
-            let _removed = self.dir.remove_file(&aside);
-        }
-        written?;
+        let of_code = blake3::hash(&code);
+        let note = note_name(engine, hash);
+        self.write(&code_name(of_code), &[&code])?;
+        self.write(&note, &[MAGIC, of_code.as_bytes(), self.seal(&note, of_code).as_bytes()])?;
         Ok(self.evict()?)
     }
 
@@ -123,7 +139,7 @@ impl CompileCache {
         for entry in self.dir.entries()? {
             let entry = entry?;
             let name = PathBuf::from(entry.file_name());
-            if name.extension() != Some(OsStr::new(EXTENSION)) {
+            if name.extension() != Some(OsStr::new(CODE)) {
                 continue;
             }
             let metadata = entry.metadata()?;
@@ -133,7 +149,7 @@ impl CompileCache {
                 used: metadata.modified()?.into_std(),
             });
         }
-        entries.sort_by(|a, b| b.used.cmp(&a.used));
+        entries.sort_by_key(|entry| std::cmp::Reverse(entry.used));
         Ok(entries)
     }
 
@@ -143,58 +159,68 @@ impl CompileCache {
     /// When a file cannot be removed.
     pub fn clear(&self) -> io::Result<(usize, u64)> {
         let entries = self.entries()?;
-        for entry in &entries {
-            self.remove(&entry.name)?;
+        for entry in self.dir.entries()? {
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            // The key stays: another host may hold it.
+            if name != KEY_FILE {
+                self.remove(&name)?;
+            }
         }
         Ok((entries.len(), entries.iter().map(|entry| entry.bytes).sum()))
     }
 
-    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
-        let mut file = self.dir.open(name)?;
-        let bytes = file.metadata()?.len();
-        if bytes > FILE_BYTES_MAX + HEADER_BYTES as u64 {
-            return Err(io::ErrorKind::FileTooLarge.into());
-        }
-        let mut buffer = Vec::with_capacity(usize::try_from(bytes).unwrap_or(0));
-        file.read_to_end(&mut buffer)?;
-        Ok(buffer)
+    /// The hash of the code that a note names, if this cache's key sealed it.
+    fn noted(&self, name: &str) -> Option<blake3::Hash> {
+        let mut note = [0; NOTE_BYTES];
+        self.dir.open(name).ok()?.read_exact(&mut note).ok()?;
+        let (magic, rest) = note.split_at(MAGIC.len());
+        let (code, seal) = rest.split_at(blake3::OUT_LEN);
+        let code = blake3::Hash::from_slice(code).ok()?;
+        let seal = blake3::Hash::from_slice(seal).ok()?;
+        // blake3's comparison takes the same time for every seal.
+        (magic == MAGIC && self.seal(name, code) == seal).then_some(code)
     }
 
-    fn verified<'a>(&self, name: &str, file: &'a [u8]) -> Option<&'a [u8]> {
-        let (magic, rest) = file.split_at_checked(MAGIC.len())?;
-        let (tag, code) = rest.split_at_checked(blake3::OUT_LEN)?;
-        let tag = blake3::Hash::from_slice(tag).ok()?;
-        // blake3's comparison takes the same time for every tag.
-        (magic == MAGIC && self.tag(name, code) == tag).then_some(code)
-    }
-
-    fn tag(&self, name: &str, code: &[u8]) -> blake3::Hash {
+    /// Ties code to the component and engine that the note's name says.
+    fn seal(&self, note: &str, code: blake3::Hash) -> blake3::Hash {
         let mut hasher = blake3::Hasher::new_keyed(&self.key);
-        hasher.update(&(name.len() as u64).to_le_bytes());
-        hasher.update(name.as_bytes());
-        hasher.update(code);
+        hasher.update(code.as_bytes()).update(note.as_bytes());
         hasher.finalize()
     }
 
-    fn write_aside(&self, aside: &str, name: &str, code: &[u8]) -> io::Result<()> {
-        let mut file = self.dir.open_with(aside, &new_private_file())?;
-        file.write_all(MAGIC)?;
-        file.write_all(self.tag(name, code).as_bytes())?;
-        file.write_all(code)?;
-        self.dir.rename(aside, &self.dir, name)
-    }
-
-    fn touch(&self, name: &str) -> io::Result<()> {
-        let file = self.dir.open_with(name, OpenOptions::new().write(true))?;
-        file.into_std().set_modified(SystemTime::now())
+    fn write(&self, name: &str, parts: &[&[u8]]) -> io::Result<()> {
+        let aside = format!("{name}.{}.tmp", uuid::Uuid::now_v7());
+        let written = || -> io::Result<()> {
+            let mut file = self.dir.open_with(&aside, &new_private_file())?;
+            parts.iter().try_for_each(|part| file.write_all(part))?;
+            self.dir.rename(&aside, &self.dir, name)
+        };
+        written().inspect_err(|_| {
+            // What was half written must not stay; that it may fail too changes nothing.
+            let _removed = self.dir.remove_file(&aside);
+        })
     }
 
     fn evict(&self) -> io::Result<()> {
+        self.remove_leftovers()?;
         let mut bytes = 0;
         for entry in self.entries()? {
             bytes += entry.bytes;
             if bytes > self.bytes_max {
                 self.remove(&entry.name)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What a host left that was killed while it wrote.
+    fn remove_leftovers(&self) -> io::Result<()> {
+        for entry in self.dir.entries()? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let age = entry.metadata()?.modified()?.into_std().elapsed().unwrap_or_default();
+            if name.ends_with(".tmp") && age > LEFTOVER {
+                self.remove(&name)?;
             }
         }
         Ok(())
@@ -210,11 +236,24 @@ impl CompileCache {
 }
 
 /// A component's bytes and everything that shapes its code: the engine's version, flags, target.
-fn file_name(engine: &Engine, hash: ComponentHash) -> String {
+fn note_name(engine: &Engine, hash: ComponentHash) -> String {
     let mut hasher = HashWriter(blake3::Hasher::new());
     engine.precompile_compatibility_hash().hash(&mut hasher);
     let engine = hasher.0.finalize().to_hex();
-    format!("{hash}-{}.{EXTENSION}", &engine[..16])
+    format!("{hash}-{}.{NOTE}", &engine[..16])
+}
+
+fn code_name(code: blake3::Hash) -> String {
+    format!("{}.{CODE}", code.to_hex())
+}
+
+fn hash_file(path: &str, bytes: u64) -> io::Result<blake3::Hash> {
+    let mut hasher = blake3::Hasher::new();
+    match bytes > HASH_ALONE_BYTES {
+        true => hasher.update_mmap_rayon(path)?,
+        false => hasher.update_mmap(path)?,
+    };
+    Ok(hasher.finalize())
 }
 
 /// `std::hash::Hasher` over blake3: the standard one may change between two builds of the host.
@@ -281,10 +320,11 @@ fn make_key(dir: &Dir) -> io::Result<[u8; 32]> {
 }
 
 #[expect(unsafe_code, reason = "compiled code is loaded here and nowhere else")]
-fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
-    // SAFETY: `code` carries a tag that only a holder of this cache's key could make, so these
-    // are bytes that `Component::serialize` gave this user; wasmtime checks version and flags.
-    unsafe { Component::deserialize(engine, code) }
+fn deserialize(engine: &Engine, path: &str) -> wasmtime::Result<Component> {
+    // SAFETY: the open file holds bytes whose hash a holder of this cache's key has sealed, so they
+    // are what `Component::serialize` gave this user; wasmtime checks version and flags. The file
+    // is never written again: it was renamed into place whole, in a folder that is this user's.
+    unsafe { Component::deserialize_file(engine, path) }
 }
 
 #[cfg(test)]
@@ -312,10 +352,10 @@ mod tests {
         CompileCache::open(&fixture.folder.path().join("cache"), 1 << 30).expect("opens")
     }
 
-    fn only_file(fixture: &Fixture) -> PathBuf {
-        let cache = open(fixture);
-        let entries = cache.entries().expect("lists");
-        cache.path().join(&entries[0].name)
+    fn only_file(fixture: &Fixture, ending: &str) -> PathBuf {
+        let files = std::fs::read_dir(open(fixture).path()).expect("lists");
+        let mut files = files.map(|file| file.expect("an entry").path());
+        files.find(|path| path.extension() == Some(OsStr::new(ending))).expect("is there")
     }
 
     #[test]
@@ -332,18 +372,25 @@ mod tests {
         let fixture = fixture();
         let cache = open(&fixture);
         cache.store(&fixture.engine, fixture.hash, &fixture.component).expect("stores");
-        let path = only_file(&fixture);
-        let good = std::fs::read(&path).expect("reads");
-        for at in [0, 9, HEADER_BYTES, good.len() / 2, good.len() - 1] {
-            let mut bad = good.clone();
-            bad[at] ^= 1;
-            std::fs::write(&path, bad).expect("writes");
-            assert!(cache.load(&fixture.engine, fixture.hash).is_none(), "byte {at}");
+        for ending in [CODE, NOTE] {
+            let path = only_file(&fixture, ending);
+            let good = std::fs::read(&path).expect("reads");
+            // A file that was changed in place: its owner may, so it must be found.
+            let put = |bytes: &[u8]| {
+                std::fs::remove_file(&path).expect("removes");
+                std::fs::write(&path, bytes).expect("writes");
+            };
+            for at in [0, 9, good.len() / 2, good.len() - 1] {
+                let mut bad = good.clone();
+                bad[at] ^= 1;
+                put(&bad);
+                assert!(cache.load(&fixture.engine, fixture.hash).is_none(), "{ending} {at}");
+            }
+            put(&good[..10]);
+            assert!(cache.load(&fixture.engine, fixture.hash).is_none(), "{ending} cut");
+            put(&good);
+            assert!(cache.load(&fixture.engine, fixture.hash).is_some(), "{ending} mended");
         }
-        std::fs::write(&path, &good[..10]).expect("writes");
-        assert!(cache.load(&fixture.engine, fixture.hash).is_none());
-        std::fs::write(&path, good).expect("writes");
-        assert!(cache.load(&fixture.engine, fixture.hash).is_some());
     }
 
     #[test]
@@ -352,8 +399,8 @@ mod tests {
         let cache = open(&fixture);
         cache.store(&fixture.engine, fixture.hash, &fixture.component).expect("stores");
         let other = ComponentHash::of(b"other");
-        let name = cache.path().join(file_name(&fixture.engine, other));
-        std::fs::rename(only_file(&fixture), name).expect("renames");
+        let name = cache.path().join(note_name(&fixture.engine, other));
+        std::fs::rename(only_file(&fixture, NOTE), name).expect("renames");
         assert!(cache.load(&fixture.engine, other).is_none());
     }
 
@@ -372,10 +419,13 @@ mod tests {
         let fixture = fixture();
         let cache = open(&fixture);
         cache.store(&fixture.engine, fixture.hash, &fixture.component).expect("stores");
-        for path in [only_file(&fixture), cache.path().join(KEY_FILE)] {
+        for name in [CODE, NOTE] {
+            let path = only_file(&fixture, name);
             let mode = std::fs::metadata(path).expect("metadata").permissions().mode();
             assert_eq!(mode & 0o777, 0o600);
         }
+        let key = std::fs::metadata(cache.path().join(KEY_FILE)).expect("metadata");
+        assert_eq!(key.permissions().mode() & 0o777, 0o600);
     }
 
     #[test]
@@ -394,8 +444,11 @@ mod tests {
         let bytes = fixture.component.serialize().expect("serialises").len() as u64;
         let cache = CompileCache::open(&path, bytes * 5 / 2).expect("opens");
         let hashes: Vec<_> = (0..3u8).map(|n| ComponentHash::of(&[n])).collect();
-        for hash in &hashes {
-            cache.store(&fixture.engine, *hash, &fixture.component).expect("stores");
+        for (n, hash) in hashes.iter().enumerate() {
+            // Different exports, so that the code differs.
+            let text = format!("(component (core module) (export \"m{n}\" (core module 0)))");
+            let component = Component::new(&fixture.engine, text).expect("compiles");
+            cache.store(&fixture.engine, *hash, &component).expect("stores");
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
         assert!(cache.load(&fixture.engine, hashes[0]).is_none());

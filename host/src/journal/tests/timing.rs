@@ -3,7 +3,6 @@
 use super::*;
 use std::time::Instant;
 
-#[expect(clippy::print_stdout, reason = "a measurement is printed")]
 fn print(what: &str, since: Instant, times: u32) {
     println!("{what}: {:.2} µs", since.elapsed().as_secs_f64() * 1e6 / f64::from(times));
 }
@@ -57,12 +56,10 @@ async fn timing_of_appends() {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "a measurement is printed")]
 fn println_mean(what: &str, total: Duration, times: u32) {
     println!("{what}: {:.2} µs", total.as_secs_f64() * 1e6 / f64::from(times));
 }
 
-#[expect(clippy::print_stdout, reason = "a measurement is printed")]
 fn print_bytes(what: &str, bytes: u64) {
     println!("file{what}: {} KiB", bytes >> 10);
 }

@@ -76,6 +76,8 @@ fn options() -> SqliteConnectOptions {
         .foreign_keys(true)
         .synchronous(SqliteSynchronous::Normal)
         .pragma("trusted_schema", "OFF")
+        // In KiB, as it is negative: rows are appended, and what was read is seldom read again.
+        .pragma("cache_size", "-512")
         .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
         .pragma("journal_size_limit", "16777216")
         .thread_name(|id| format!("aos-sqlite-{id}"))
