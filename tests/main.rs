@@ -4,5 +4,7 @@
 //! rules of the house. Guests come from `tests/guests/`, plugins from `plugins/dist/`.
 
 mod command_line;
+mod embedding;
+mod full_disk;
 mod support;
 mod tidy;

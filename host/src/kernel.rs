@@ -85,6 +85,7 @@ impl std::fmt::Debug for Parts {
 pub struct Builder {
     profile: Profile,
     store: StoreUrl,
+    storage: Option<Arc<dyn Storage>>,
     cache: Option<(PathBuf, u64)>,
     on_compile: Option<OnCompile>,
     journal: JournalOptions,
@@ -102,6 +103,13 @@ impl Builder {
     #[must_use]
     pub fn store(mut self, store: StoreUrl) -> Self {
         self.store = store;
+        self
+    }
+
+    /// A store that is open already, instead of one that is opened.
+    #[must_use]
+    pub fn storage(mut self, storage: Arc<dyn Storage>) -> Self {
+        self.storage = Some(storage);
         self
     }
 
@@ -125,7 +133,10 @@ impl Builder {
     /// When the store cannot be opened or the engine not started. A cache that cannot be opened
     /// is only told to the log: everything works without it.
     pub async fn build(self) -> Result<Kernel, Fault> {
-        let storage = self.store.open().await?;
+        let storage = match self.storage {
+            Some(storage) => storage,
+            None => self.store.open().await?,
+        };
         let cache = self.cache.and_then(|(folder, bytes)| {
             CompileCache::open(&folder, bytes)
                 .inspect_err(|error| tracing::warn!("nothing will be cached: {error}"))
@@ -145,6 +156,7 @@ impl Kernel {
         Builder {
             profile: Profile::OneShot,
             store: StoreUrl::Memory,
+            storage: None,
             cache: None,
             on_compile: None,
             journal: JournalOptions::default(),

@@ -1,0 +1,136 @@
+//! A disk that is full at any write of the journal: what was not written down does not happen.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use aos_host::kernel::{Fault, Kernel, SessionOptions};
+use aos_host::storage::{
+    Answer, Batch, Bucket, ChainHead, ChainRange, ChainRecord, Durability, KeyPage, KeyValue,
+    RowRange, Storage, StorageError, StoreHead, StoreUrl, StoredRow, Tally,
+};
+use aos_host::types::Syscall;
+use serde_json::json;
+
+use crate::support::plugin;
+
+/// A store with room for a number of writes.
+struct Filling {
+    inner: Arc<dyn Storage>,
+    room: AtomicUsize,
+}
+
+impl Storage for Filling {
+    fn name(&self) -> String {
+        self.inner.name()
+    }
+
+    fn append<'a>(&'a self, batch: &'a Batch, durability: Durability) -> Answer<'a, ()> {
+        let left =
+            self.room.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |room| room.checked_sub(1));
+        match left {
+            Ok(_) => self.inner.append(batch, durability),
+            Err(_) => {
+                Box::pin(async { Err(StorageError::Full { path: PathBuf::from("journal.db") }) })
+            }
+        }
+    }
+
+    fn head(&self) -> Answer<'_, StoreHead> {
+        self.inner.head()
+    }
+
+    fn chains(&self, range: ChainRange, limit: usize) -> Answer<'_, Vec<ChainRecord>> {
+        self.inner.chains(range, limit)
+    }
+
+    fn chain_heads(&self, from: i64) -> Answer<'_, Vec<ChainHead>> {
+        self.inner.chain_heads(from)
+    }
+
+    fn rows(&self, range: RowRange, limit: usize) -> Answer<'_, Vec<StoredRow>> {
+        self.inner.rows(range, limit)
+    }
+
+    fn tally(&self, chain: i64) -> Answer<'_, Vec<Tally>> {
+        self.inner.tally(chain)
+    }
+
+    fn close(&self) -> Answer<'_, ()> {
+        self.inner.close()
+    }
+}
+
+impl KeyValue for Filling {
+    fn kv_get<'a>(&'a self, bucket: Bucket<'a>, key: &'a str) -> Answer<'a, Option<Vec<u8>>> {
+        self.inner.kv_get(bucket, key)
+    }
+
+    fn kv_set<'a>(&'a self, bucket: Bucket<'a>, key: &'a str, value: &'a [u8]) -> Answer<'a, ()> {
+        self.inner.kv_set(bucket, key, value)
+    }
+
+    fn kv_delete<'a>(&'a self, bucket: Bucket<'a>, key: &'a str) -> Answer<'a, ()> {
+        self.inner.kv_delete(bucket, key)
+    }
+
+    fn kv_exists<'a>(&'a self, bucket: Bucket<'a>, key: &'a str) -> Answer<'a, bool> {
+        self.inner.kv_exists(bucket, key)
+    }
+
+    fn kv_keys<'a>(&'a self, bucket: Bucket<'a>, after: Option<&'a str>) -> Answer<'a, KeyPage> {
+        self.inner.kv_keys(bucket, after)
+    }
+
+    fn kv_increment<'a>(&'a self, bucket: Bucket<'a>, key: &'a str, delta: i64) -> Answer<'a, i64> {
+        self.inner.kv_increment(bucket, key, delta)
+    }
+}
+
+/// Writes a file with room for so many writes of the journal; says whether the call succeeded,
+/// and which changes of files the journal knows of.
+async fn write_with(room: usize, folder: &std::path::Path) -> (bool, Vec<String>) {
+    let inner = StoreUrl::Memory.open().await.expect("opens");
+    let filling = Arc::new(Filling { inner: Arc::clone(&inner), room: AtomicUsize::new(room) });
+    let kernel = Kernel::builder().storage(filling).build().await.expect("a kernel");
+    let component = std::fs::read(plugin("files")).expect("reads");
+    let plugin = kernel.load("files", &component).expect("loads");
+    let text = format!("write:{}:/w", folder.display());
+    let grants = vec![(text.parse().expect("a grant"), text.clone())];
+    let options = SessionOptions { grants, ..SessionOptions::default() };
+    let session = kernel.session(plugin, options).expect("opens");
+    let arguments = json!({ "path": "/w/new.txt", "content": "x" });
+    let call = Syscall::Call { tool: Some("write_file".into()), arguments };
+    let answer = kernel.submit(&session, call).await;
+    let full = |fault: &Fault| fault.to_string().contains("the disk is full");
+    assert!(answer.as_ref().err().is_none_or(full), "{answer:?}");
+    let all = RowRange { from: (i64::MIN, 0), until_chain: i64::MAX };
+    let rows = inner.rows(all, 1_000).await.expect("reads");
+    let changes = rows.into_iter().filter(|row| row.kind == "verdict" && row.capability == "write");
+    (answer.is_ok(), changes.map(|row| row.target).collect())
+}
+
+#[tokio::test]
+async fn what_cannot_be_written_down_does_not_happen() {
+    let mut failed = 0;
+    for room in 0..100 {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (succeeded, changes) = write_with(room, folder.path()).await;
+        let files: Vec<String> = std::fs::read_dir(folder.path())
+            .expect("a folder")
+            .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+            .collect();
+        for file in &files {
+            // A file came by a row that makes it, or by one that gave it its name.
+            let known = changes.iter().any(|change| change.contains(&format!("/w/{file}")));
+            assert!(known, "room for {room}: {file} is there, and the journal has {changes:?}");
+        }
+        if succeeded {
+            assert_eq!(files, ["new.txt"]);
+            assert!(failed >= 4, "only {failed} writes could fail");
+            return;
+        }
+        failed += 1;
+    }
+    panic!("a hundred writes of the journal were not enough for one file");
+}
