@@ -139,6 +139,7 @@ impl HostDescriptor for FilesystemView<'_> {
         open_flags: types::OpenFlags,
         flags: types::DescriptorFlags,
     ) -> FsResult<Resource<Descriptor>> {
+        self.state.may_open().map_err(FsError::trap)?;
         let wish = effect::Wish::new(open_flags, flags)?;
         let operation = wish.operation();
         let mode = operation.mode();
