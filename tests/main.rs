@@ -4,5 +4,6 @@
 //! rules of the house. Guests come from `tests/guests/`, plugins from `plugins/dist/`.
 
 mod command_line;
+mod hostile;
 mod support;
 mod tidy;
