@@ -6,5 +6,6 @@
 mod command_line;
 mod embedding;
 mod full_disk;
+mod hostile;
 mod support;
 mod tidy;

@@ -64,12 +64,21 @@ enum Command {
 /// The whole program: reads the arguments, does it, and returns the exit code.
 pub fn main() -> ExitCode {
     start_log();
+    take_all_open_files();
     // clap tells what is wrong, names the nearest option and exits with 2.
     let cli = Cli::parse();
     match dispatch(cli) {
         Ok(code) => code.into(),
         Err(failure) => failure.tell(),
     }
+}
+
+/// What guests may open together is far above the soft limit that most systems start with.
+fn take_all_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    // Where the system refuses, it stays as it was.
+    let _raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }
 
 /// `AOS_LOG=debug` shows what the host does; by default only what should worry somebody.

@@ -83,6 +83,8 @@ pub struct LimitsTable {
     pub host_call: Option<Bytes>,
     /// `handles`.
     pub handles: Option<u64>,
+    /// `open_files`.
+    pub open_files: Option<u64>,
     /// `random`.
     pub random: Option<Bytes>,
     /// `http_fields`.
@@ -105,6 +107,7 @@ impl LimitsTable {
             stdio_bytes: bytes(self.stdio, limits.stdio_bytes),
             hostcall_bytes: bytes(self.host_call, limits.hostcall_bytes),
             handles: self.handles.unwrap_or(limits.handles),
+            open_files: self.open_files.unwrap_or(limits.open_files),
             random_bytes: bytes(self.random, limits.random_bytes),
             http_fields_bytes: bytes(self.http_fields, limits.http_fields_bytes),
             http_body_bytes: bytes(self.http_body, limits.http_body_bytes),

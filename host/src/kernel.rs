@@ -3,6 +3,7 @@
 //! It resolves and checks what is asked, records it, has the sandbox run it behind a gate, and
 //! records how it ended. Until there is a scheduler it dispatches at once.
 
+mod bounds;
 mod catalogue;
 mod session;
 
@@ -217,7 +218,7 @@ impl Kernel {
     ) -> Result<Reply, Fault> {
         let catalogue = self.catalogue(session).await?;
         let tool = catalogue.find(tool).map_err(Fault::Tool)?;
-        tool.check_arguments(arguments).map_err(Fault::Tool)?;
+        tool.check_arguments(arguments)?;
         let text = arguments.to_string();
         let call = session.accept_call(tool.definition(), &text).await?;
         let program = &session.plugin.program;

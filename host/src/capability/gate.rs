@@ -92,12 +92,18 @@ struct Tally {
     capability: Capability,
     count: u64,
     targets: Vec<String>,
+    targets_bytes: usize,
 }
 
 /// A call that is refused more often than this is probing: the rest is counted, not listed.
 const DENIALS_MAX: usize = 64;
 /// Targets that a tally lists; the rest is counted.
 const TALLY_TARGETS_MAX: usize = 256;
+/// The longest target of a row, in bytes: more than two paths of Linux. A longer one is cut, since
+/// a row that is too large for the journal would end the call as the host's fault.
+const TARGET_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of all targets that a tally lists: written as JSON they may be six times as long.
+const TALLY_BYTES_MAX: usize = 64 * 1024;
 /// Tallies a call may hold: one a (root, mode), so more means an attack on memory.
 const TALLIES_MAX: usize = 256;
 
@@ -137,7 +143,7 @@ impl Gate {
         E: fmt::Display,
     {
         let capability = request.capability();
-        let target = request.target().into_owned();
+        let target = cut(request.target().into_owned());
         let class = request.class();
         let tally = request.tally();
         let checked = match request.check(&self.authority) {
@@ -192,6 +198,7 @@ impl Gate {
     }
 
     async fn deny<E>(&self, denial: Denial) -> Refusal<E> {
+        let denial = Denial { target: cut(denial.target), remedy: cut(denial.remedy), ..denial };
         let fresh = {
             let mut record = self.record();
             if record.denials.contains(&denial) {
@@ -224,14 +231,17 @@ impl Gate {
         if let Some(tally) = record.tallies.get_mut(key) {
             tally.count += 1;
             if tally.targets.len() < TALLY_TARGETS_MAX
+                && tally.targets_bytes + target.len() <= TALLY_BYTES_MAX
                 && !tally.targets.iter().any(|known| known == target)
             {
                 tally.targets.push(target.to_owned());
+                tally.targets_bytes += target.len();
             }
             return true;
         }
         if record.tallies.len() < TALLIES_MAX {
-            let tally = Tally { capability, count: 1, targets: vec![target.to_owned()] };
+            let targets = vec![target.to_owned()];
+            let tally = Tally { capability, count: 1, targets, targets_bytes: target.len() };
             record.tallies.insert(key.to_owned(), tally);
         }
         false
@@ -251,4 +261,13 @@ impl Gate {
         // The record is a log: a panic elsewhere leaves it whole enough to read.
         self.record.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A target that fits into a row.
+fn cut(mut target: String) -> String {
+    if target.len() > TARGET_BYTES_MAX {
+        target.truncate(target.floor_char_boundary(TARGET_BYTES_MAX));
+        target.push('…');
+    }
+    target
 }

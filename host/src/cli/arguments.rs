@@ -75,9 +75,12 @@ pub struct LimitArgs {
     /// Bytes it may hand to the host in one call [default: 128MiB]
     #[arg(long, value_name = "SIZE")]
     max_host_call: Option<Bytes>,
-    /// Files, sockets, streams and other handles open at once [default: 10000]
+    /// Handles of all kinds at once: streams, timers, fields [default: 10000]
     #[arg(long, value_name = "COUNT")]
     max_handles: Option<u64>,
+    /// Files, folders and sockets open at once [default: 256]
+    #[arg(long, value_name = "COUNT")]
+    max_open_files: Option<u64>,
     /// Random bytes in one call [default: 1MiB]
     #[arg(long, value_name = "SIZE")]
     max_random: Option<Bytes>,
@@ -99,6 +102,7 @@ impl LimitArgs {
             stdio: self.max_stdio,
             host_call: self.max_host_call,
             handles: self.max_handles,
+            open_files: self.max_open_files,
             random: self.max_random,
             http_fields: self.max_http_fields,
             http_body: self.max_http_body,

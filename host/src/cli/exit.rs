@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::io::Write;
 use std::process::ExitCode;
 
+use super::terminal::visible;
 use crate::journal::JournalError;
 use crate::kernel::Fault;
 use crate::sandbox::Ended;
@@ -85,7 +86,8 @@ impl Failure {
     pub fn tell(self) -> ExitCode {
         if !self.sentence.is_empty() {
             // Nobody is left to tell when stderr is closed.
-            let _told = writeln!(std::io::stderr(), "error: {}", self.sentence);
+            // A sentence may quote a plugin, and a terminal would obey what is in it.
+            let _told = writeln!(std::io::stderr(), "error: {}", visible(&self.sentence));
         }
         self.code.into()
     }

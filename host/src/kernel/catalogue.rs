@@ -3,7 +3,7 @@
 use jsonschema::{Draft, PatternOptions, Validator};
 use serde_json::Value;
 
-use crate::kernel::Fault;
+use crate::kernel::{Fault, bounds};
 use crate::sandbox::Ended;
 use crate::sandbox::plain::nearest;
 use crate::types::{Definition, Output, ToolError};
@@ -29,20 +29,22 @@ impl Catalogue {
     /// # Errors
     /// When one is no JSON Schema: the plugin's fault.
     pub(super) fn new(definitions: Vec<Definition>) -> Result<Self, Fault> {
-        let tool = |definition: &Definition| {
+        let mut patterns = 0;
+        let mut tool = |definition: &Definition| {
             let wrong = |which: &str, error: String| {
                 Fault::Ended(Ended::BadAnswer(format!(
                     "the {which} schema of `{}` is no JSON Schema: {error}",
                     definition.name
                 )))
             };
+            let mut compiled = |schema| validator(schema, &mut patterns);
             let input =
-                validator(&definition.input_schema).map_err(|error| wrong("input", error))?;
-            let output = definition.output_schema.as_ref().map(validator).transpose();
+                compiled(&definition.input_schema).map_err(|error| wrong("input", error))?;
+            let output = definition.output_schema.as_ref().map(compiled).transpose();
             let output = output.map_err(|error| wrong("output", error))?;
             Ok(Tool { definition: definition.clone(), input, output })
         };
-        let tools = definitions.iter().map(tool).collect::<Result<_, Fault>>()?;
+        let tools = definitions.iter().map(&mut tool).collect::<Result<_, Fault>>()?;
         Ok(Self { tools, definitions })
     }
 
@@ -86,25 +88,41 @@ impl Tool {
     }
 
     /// Whether the arguments fit the input schema; where they do not, and what would fit.
-    pub(super) fn check_arguments(&self, arguments: &Value) -> Result<(), ToolError> {
-        check(&self.input, arguments).map_err(ToolError::InvalidArguments)
+    ///
+    /// # Errors
+    /// The caller's fault where they do not fit, the plugin's where nobody can tell in time.
+    pub(super) fn check_arguments(&self, arguments: &Value) -> Result<(), Fault> {
+        let name = &self.definition.name;
+        bounds::check(&self.definition.input_schema, arguments).map_err(|error| {
+            Fault::Ended(Ended::BadAnswer(format!("the input schema of `{name}`: {error}")))
+        })?;
+        check(&self.input, arguments)
+            .map_err(|error| Fault::Tool(ToolError::InvalidArguments(error)))
     }
 
     /// Whether a structured output fits the schema that the tool gave for it.
     pub(super) fn check_output(&self, output: &Output) -> Result<(), String> {
         match (&self.output, &output.structured) {
-            (Some(validator), Some(value)) => check(validator, value)
-                .map_err(|error| format!("its output breaks its own schema: {error}")),
+            (Some(validator), Some(value)) => {
+                let schema = self.definition.output_schema.as_ref().unwrap_or(&Value::Null);
+                bounds::check(schema, value).map_err(|error| format!("its output: {error}"))?;
+                check(validator, value)
+                    .map_err(|error| format!("its output breaks its own schema: {error}"))
+            }
             (None, _) | (_, None) => Ok(()),
         }
     }
 }
 
 /// A schema from a stranger: no reference leads out of it, no pattern backtracks.
-fn validator(schema: &Value) -> Result<Validator, String> {
+fn validator(schema: &Value, patterns: &mut usize) -> Result<Validator, String> {
+    *patterns += bounds::patterns(schema)?;
+    if *patterns > bounds::PATTERNS_MAX {
+        return Err(format!("the plugin has more than {} patterns", bounds::PATTERNS_MAX));
+    }
     jsonschema::options()
         .with_draft(Draft::Draft202012)
-        .with_pattern_options(PatternOptions::regex().size_limit(1 << 20))
+        .with_pattern_options(PatternOptions::regex().size_limit(bounds::PATTERN_BYTES_MAX))
         .offline()
         .build(schema)
         .map_err(|error| cut(error.to_string()))

@@ -27,6 +27,8 @@ pub struct Limits {
     pub hostcall_bytes: u64,
     /// Open handles in the store's resource table.
     pub handles: u64,
+    /// Files, folders and sockets open at once: the process shares what the system allows it.
+    pub open_files: u64,
     /// Random bytes per call of the random interface.
     pub random_bytes: u64,
     /// Bytes of one set of HTTP header fields.
@@ -50,6 +52,8 @@ impl Default for Limits {
             // wasmtime's own default, and enough for any one string of a tool.
             hostcall_bytes: 128 * MIB,
             handles: 10_000,
+            // A quarter of what most systems give a process.
+            open_files: 256,
             random_bytes: MIB,
             http_fields_bytes: 128 * 1024,
             http_body_bytes: 64 * MIB,
@@ -75,6 +79,8 @@ pub enum LimitName {
     HostCall,
     /// `handles`.
     Handles,
+    /// `open_files`.
+    OpenFiles,
     /// `random_bytes`.
     Random,
     /// `http_fields_bytes`.
@@ -97,6 +103,9 @@ impl Limits {
             LimitName::Stdio => ("stdio", self.stdio_bytes, "bytes", "--max-stdio"),
             LimitName::HostCall => ("host-call", self.hostcall_bytes, "bytes", "--max-host-call"),
             LimitName::Handles => ("handles", self.handles, "handles", "--max-handles"),
+            LimitName::OpenFiles => {
+                ("open-files", self.open_files, "files and sockets", "--max-open-files")
+            }
             LimitName::Random => ("random", self.random_bytes, "bytes", "--max-random"),
             LimitName::HttpFields => {
                 ("http-fields", self.http_fields_bytes, "bytes", "--max-http-fields")

@@ -8,6 +8,8 @@ use rand_chacha::ChaCha12Rng;
 use wasmtime::component::ResourceTable;
 use wasmtime::{Store, UpdateDeadline};
 use wasmtime_wasi::cli::StdinStream;
+use wasmtime_wasi::filesystem::Descriptor;
+use wasmtime_wasi::p2::bindings::sockets::{tcp::TcpSocket, udp::UdpSocket};
 use wasmtime_wasi::p2::pipe::MemoryInputPipe;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
@@ -47,6 +49,7 @@ pub struct State {
     pub(crate) buckets: Buckets,
     pub(crate) sockets: Arc<SocketTable>,
     pub(crate) resolver: Arc<dyn Resolver>,
+    open_files: LimitHit,
 }
 
 /// Which of the ambient interfaces a guest has: they have no error to refuse with, so they are
@@ -148,6 +151,7 @@ impl State {
             ),
             memory: MemoryLimiter::new(limits.memory_bytes),
             preopens: Preopens::default(),
+            open_files: limits.hit(LimitName::OpenFiles),
             call: CallContext::new(gate.call(), limits.wall, Arc::clone(meter), &setup.progress),
             config: ConfigValues::new(&setup.config),
             buckets: Buckets::new(Arc::clone(gate), Arc::clone(&services.storage), identity),
@@ -196,6 +200,26 @@ fn wasi(services: &Services, setup: Setup, table: &Arc<SocketTable>) -> WasiCtx 
 
 fn pipe(bytes: bytes::Bytes) -> impl StdinStream {
     MemoryInputPipe::new(bytes)
+}
+
+impl State {
+    /// True when one more file or socket would be too many. Each of them is one of the process's,
+    /// and a neighbour that finds none left has noticed.
+    pub(crate) fn has_open_files_max(&mut self) -> bool {
+        let open = self.table.iter_mut().filter(|entry| {
+            entry.is::<Descriptor>() || entry.is::<TcpSocket>() || entry.is::<UdpSocket>()
+        });
+        open.count() as u64 >= self.open_files.value
+    }
+
+    /// # Errors
+    /// The limit, when one more file would be too many.
+    pub(crate) fn may_open(&mut self) -> wasmtime::Result<()> {
+        match self.has_open_files_max() {
+            true => Err(self.open_files.clone().into()),
+            false => Ok(()),
+        }
+    }
 }
 
 impl WasiView for State {

@@ -1,11 +1,14 @@
 //! Standard streams of a guest: where its bytes go, counted against a budget.
 
-use std::io::{self, Write};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
+use rustix::event::{PollFd, PollFlags, Timespec};
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
@@ -33,8 +36,8 @@ impl Sink {
 
     fn write(&self, bytes: &[u8]) -> io::Result<()> {
         match self {
-            Self::Stdout => io::stdout().write_all(bytes),
-            Self::Stderr => io::stderr().write_all(bytes),
+            Self::Stdout => write_all(io::stdout().lock(), bytes),
+            Self::Stderr => write_all(io::stderr().lock(), bytes),
             Self::Memory(memory) => {
                 memory.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
                 Ok(())
@@ -42,13 +45,41 @@ impl Sink {
         }
     }
 
-    fn flush(&self) -> io::Result<()> {
+    /// How much can be written now without waiting for a reader.
+    fn room(&self) -> usize {
         match self {
-            Self::Stdout => io::stdout().flush(),
-            Self::Stderr | Self::Memory(_) => Ok(()),
+            Self::Stdout => room(io::stdout().as_fd()),
+            Self::Stderr => room(io::stderr().as_fd()),
+            Self::Memory(_) => WRITE_BYTES_MAX,
         }
     }
 }
+
+/// Past the standard library's buffer: flushing it would wait for a reader, however late.
+fn write_all(to: impl AsFd, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let written = rustix::io::retry_on_intr(|| rustix::io::write(&to, bytes))?;
+        bytes = &bytes[written..];
+    }
+    Ok(())
+}
+
+/// A pipe that takes a byte takes as many as this (POSIX: `PIPE_BUF` is at least 512, and 4,096 in
+/// Linux).
+const PIPE_BYTES: usize = if cfg!(target_os = "linux") { 4096 } else { 512 };
+
+fn room(fd: BorrowedFd<'_>) -> usize {
+    let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::OUT)];
+    match rustix::event::poll(&mut fds, Some(&Timespec::default())) {
+        // Nothing to wait for: not ready.
+        Ok(0) | Err(rustix::io::Errno::INTR) => 0,
+        // What is wrong with it, its write will tell.
+        Ok(_) | Err(_) => PIPE_BYTES,
+    }
+}
+
+/// How often a full pipe is looked at again.
+const ROOM_AGAIN: Duration = Duration::from_millis(2);
 
 /// What a guest may write in one call of the stream, so that a flood is met in small bites.
 const WRITE_BYTES_MAX: usize = 64 * 1024;
@@ -112,17 +143,23 @@ impl OutputStream for BoundedSink {
     }
 
     fn flush(&mut self) -> StreamResult<()> {
-        self.sink.flush().map_err(stream_error)
+        // Nothing is kept back.
+        Ok(())
     }
 
     fn check_write(&mut self) -> StreamResult<usize> {
-        Ok(WRITE_BYTES_MAX)
+        Ok(self.sink.room())
     }
 }
 
 #[wasmtime_wasi::async_trait]
 impl Pollable for BoundedSink {
-    async fn ready(&mut self) {}
+    /// A reader that does not read holds its guest and not the thread, so the guest's time counts.
+    async fn ready(&mut self) {
+        while self.sink.room() == 0 {
+            tokio::time::sleep(ROOM_AGAIN).await;
+        }
+    }
 }
 
 impl AsyncWrite for BoundedSink {
@@ -142,7 +179,7 @@ impl AsyncWrite for BoundedSink {
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.sink.flush())
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

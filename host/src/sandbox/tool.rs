@@ -14,6 +14,8 @@ use crate::types::{
 const TOOLS_MAX: usize = 1_000;
 /// One schema or description, in bytes.
 const TEXT_BYTES_MAX: usize = 1 << 20;
+/// All schemas and descriptions of one plugin, in bytes: parsed they are many times as large.
+const CATALOGUE_BYTES_MAX: usize = 8 << 20;
 /// `[a-z][a-z0-9_]{0,47}`, by the contract.
 const NAME_BYTES_MAX: usize = 48;
 
@@ -24,6 +26,10 @@ const NAME_BYTES_MAX: usize = 48;
 pub(super) fn definitions(found: Vec<wit::Definition>) -> Result<Vec<Definition>, String> {
     if found.len() > TOOLS_MAX {
         return Err(format!("it has {} tools; at most {TOOLS_MAX}", found.len()));
+    }
+    let bytes: usize = found.iter().map(definition_bytes).sum();
+    if bytes > CATALOGUE_BYTES_MAX {
+        return Err(format!("its catalogue has {bytes} bytes; at most {CATALOGUE_BYTES_MAX}"));
     }
     let mut definitions: Vec<Definition> = Vec::with_capacity(found.len());
     for tool in found {
@@ -40,6 +46,12 @@ pub(super) fn definitions(found: Vec<wit::Definition>) -> Result<Vec<Definition>
         definitions.push(definition(tool)?);
     }
     Ok(definitions)
+}
+
+fn definition_bytes(tool: &wit::Definition) -> usize {
+    let title = tool.title.as_ref().map_or(0, String::len);
+    let output = tool.output_schema.as_ref().map_or(0, String::len);
+    title + tool.description.len() + tool.input_schema.len() + output
 }
 
 fn is_name(name: &str) -> bool {

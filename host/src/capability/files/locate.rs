@@ -9,7 +9,7 @@ use cap_std::fs::Dir;
 const LINKS_MAX: usize = 40;
 
 /// A guest's path is at most this long, as in Linux.
-const PATH_BYTES_MAX: usize = 4096;
+pub const PATH_BYTES_MAX: usize = 4096;
 
 /// Where a path led: its parent is open, its last part is a plain name.
 #[derive(Debug)]

@@ -77,11 +77,13 @@ impl preopens::Host for FilesystemView<'_> {
         let roots = gate.authority().files().roots();
         let mut directories = Vec::with_capacity(roots.len() + 1);
         for root in roots {
+            self.state.may_open()?;
             let folder = std::fs::File::open(&root.real)?;
             let dir = Descriptor::Dir(folder_descriptor(folder, root.mode));
             directories.push((self.state.table.push(dir)?, root.guest.clone()));
         }
         if !roots.iter().any(|root| root.guest == "/") {
+            self.state.may_open()?;
             let outside = outside()?;
             let mut dir = folder_descriptor(outside.try_clone()?, Mode::Read);
             // Known again by its address.

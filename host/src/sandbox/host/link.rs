@@ -1,14 +1,16 @@
 //! Everything a guest may import, linked once an engine; and the words for what it may not.
 
 use wasmtime::Engine;
+use wasmtime::StoreContextMut;
 use wasmtime::component::types::ComponentItem;
-use wasmtime::component::{Component, HasSelf, Linker};
+use wasmtime::component::{Component, HasSelf, Linker, Resource};
 use wasmtime_wasi::p2::bindings::filesystem;
 
 use crate::sandbox::host::bindings::aos::tool::call;
 use crate::sandbox::host::config::ConfigValues;
 use crate::sandbox::host::filesystem::{FilesystemView, GatedFilesystem};
 use crate::sandbox::host::{keyvalue, sockets};
+use crate::sandbox::program::one_line;
 use crate::sandbox::state::State;
 
 /// Links all interfaces. What needs a grant is linked too and denied at its call, by its own
@@ -31,8 +33,21 @@ pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
         FilesystemView::of(state)
     })?;
     sockets::replace_lookup(l)?;
+    sockets::bound_creation(l)?;
+    replace_debug_string(l)?;
     l.allow_shadowing(false);
     Ok(linker)
+}
+
+/// The text of an error, without the host's backtrace, which wasmtime-wasi's own has in it where
+/// backtraces are switched on: how the host is built is no guest's to know.
+fn replace_debug_string(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    linker.instance("wasi:io/error@0.2.12")?.func_wrap(
+        "[method]error.to-debug-string",
+        |store: StoreContextMut<'_, State>, (error,): (Resource<wasmtime::Error>,)| {
+            Ok((one_line(store.data().table.get(&error)?),))
+        },
+    )
 }
 
 /// One import that nothing here offers.

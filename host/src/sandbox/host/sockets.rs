@@ -7,7 +7,10 @@ use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource};
 use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::p2::bindings::sockets::ip_name_lookup::{Host as _, ResolveAddressStream};
-use wasmtime_wasi::p2::bindings::sockets::network::ErrorCode;
+use wasmtime_wasi::p2::bindings::sockets::network::{ErrorCode, IpAddressFamily};
+use wasmtime_wasi::p2::bindings::sockets::{
+    tcp_create_socket::Host as _, udp_create_socket::Host as _,
+};
 use wasmtime_wasi::p2::{Network, SocketError};
 use wasmtime_wasi::sockets::{SocketAddrUse, WasiSocketsView};
 
@@ -22,6 +25,8 @@ use crate::sandbox::state::State;
 /// The instance and function that is replaced; its version is that of wasmtime-wasi's bindings.
 const LOOKUP_INSTANCE: &str = "wasi:sockets/ip-name-lookup@0.2.12";
 const LOOKUP_FUNCTION: &str = "resolve-addresses";
+const TCP_INSTANCE: &str = "wasi:sockets/tcp-create-socket@0.2.12";
+const UDP_INSTANCE: &str = "wasi:sockets/udp-create-socket@0.2.12";
 
 /// A name is looked up within this time.
 const LOOKUP: Duration = Duration::from_secs(5);
@@ -73,6 +78,43 @@ pub(crate) fn replace_lookup(linker: &mut Linker<State>) -> wasmtime::Result<()>
         },
     )?;
     Ok(())
+}
+
+/// Replaces the making of sockets, which needs no grant, by one that counts them.
+///
+/// # Errors
+/// As [`replace_lookup`].
+pub(crate) fn bound_creation(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    linker.instance(TCP_INSTANCE)?.func_wrap(
+        "create-tcp-socket",
+        |mut store: StoreContextMut<'_, State>, (family,): (IpAddressFamily,)| {
+            let state = store.data_mut();
+            if state.has_open_files_max() {
+                return Ok((Err(ErrorCode::NewSocketLimit),));
+            }
+            made(state.sockets().create_tcp_socket(family))
+        },
+    )?;
+    linker.instance(UDP_INSTANCE)?.func_wrap_async(
+        "create-udp-socket",
+        |mut store: StoreContextMut<'_, State>, (family,): (IpAddressFamily,)| {
+            Box::new(async move {
+                let state = store.data_mut();
+                if state.has_open_files_max() {
+                    return Ok((Err(ErrorCode::NewSocketLimit),));
+                }
+                made(state.sockets().create_udp_socket(family).await)
+            })
+        },
+    )?;
+    Ok(())
+}
+
+fn made<T>(socket: Result<T, SocketError>) -> wasmtime::Result<(Result<T, ErrorCode>,)> {
+    match socket {
+        Ok(socket) => Ok((Ok(socket),)),
+        Err(error) => Ok((Err(error.downcast()?),)),
+    }
 }
 
 /// The host's own look-up: its answer is what the guest may connect to.

@@ -12,7 +12,7 @@ use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, FsError, FsResult};
 use super::effect::{self, Opened};
 use super::stream::GatedOutput;
 use super::{FilesystemView, MAY_BLOCK, folder_descriptor, open_mode, perms};
-use crate::capability::files::locate::{Follow, Located, locate, real_path};
+use crate::capability::files::locate::{Follow, Located, PATH_BYTES_MAX, locate, real_path};
 use crate::capability::files::{
     FileOperation, FileRequest, Mode, MoveRequest, OpenFileRequest, OutsideRequest,
 };
@@ -34,8 +34,11 @@ impl FilesystemView<'_> {
         };
         let outside = self.state.preopens.outside.as_ref();
         if outside.is_some_and(|outside| Arc::ptr_eq(&dir, outside)) {
-            let path = match path.trim_start_matches("./") {
-                "." => "/".to_owned(),
+            if path.len() > PATH_BYTES_MAX {
+                return Err(ErrorCode::NameTooLong.into());
+            }
+            let path = match path.trim_start_matches("./").trim_start_matches('/') {
+                "" | "." => "/".to_owned(),
                 path => format!("/{path}"),
             };
             let request = OutsideRequest { path: &path, mode };
@@ -136,6 +139,7 @@ impl HostDescriptor for FilesystemView<'_> {
         open_flags: types::OpenFlags,
         flags: types::DescriptorFlags,
     ) -> FsResult<Resource<Descriptor>> {
+        self.state.may_open().map_err(FsError::trap)?;
         let wish = effect::Wish::new(open_flags, flags)?;
         let operation = wish.operation();
         let mode = operation.mode();
@@ -221,6 +225,9 @@ impl HostDescriptor for FilesystemView<'_> {
         to: String,
         path: String,
     ) -> FsResult<()> {
+        if to.len() > PATH_BYTES_MAX {
+            return Err(ErrorCode::NameTooLong.into());
+        }
         let operation = FileOperation::Symlink { to: to.clone() };
         self.at(&fd, &path, Follow::No, operation, |located| effect::symlink(&located, &to)).await
     }

@@ -1,0 +1,16 @@
+;; A component of ten memories, each of them under the limit, all of them over it.
+(component
+  (core module $memory (memory (export "memory") 256))
+  (core instance (instantiate $memory))
+  (core instance (instantiate $memory))
+  (core instance (instantiate $memory))
+  (core instance (instantiate $memory))
+  (core instance (instantiate $memory))
+  (core instance (instantiate $memory))
+  (core instance (instantiate $memory))
+  (core instance (instantiate $memory))
+  (core instance (instantiate $memory))
+  (core instance (instantiate $memory))
+  (core module $m (func (export "f")))
+  (core instance $i (instantiate $m))
+  (func (export "f") (canon lift (core func $i "f"))))

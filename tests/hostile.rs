@@ -1,0 +1,19 @@
+//! Hostile guests: what each of them tries, how it ends, and that a neighbour does not notice.
+//!
+//! The guests lie in `tests/guests/`: text where that is reasonable, and one command in Rust,
+//! `misbehave`. All of them run in one kernel on two threads ([`house`]), so tests that run at the
+//! same time are one another's neighbours too. What could end the whole process runs in the real
+//! program instead.
+
+mod answers;
+mod endless;
+mod files;
+mod house;
+mod liar;
+mod memory;
+mod network;
+mod program;
+mod quantities;
+mod races;
+mod schemas;
+mod verdicts;

@@ -1,0 +1,174 @@
+//! What the journal says of a guest's files, as a user reads it with the real program.
+
+use serde_json::Value;
+
+use super::house::guest_path;
+use crate::support::{Ran, User};
+
+/// Runs steps in `/w`, which is the user's folder `w`, under these flags.
+fn steps(user: &User, flags: &[&str], steps: &[&str]) -> Ran {
+    let guest = guest_path("dist/misbehave.wasm").display().to_string();
+    let mut arguments = vec!["run", guest.as_str()];
+    arguments.extend(flags);
+    arguments.extend(["--", "files", "/w"]);
+    arguments.extend(steps);
+    user.run(&arguments)
+}
+
+fn user() -> User {
+    let user = User::new();
+    std::fs::create_dir_all(user.folder().join("w/closed")).expect("made");
+    std::fs::write(user.folder().join("w/there"), "there").expect("written");
+    user
+}
+
+/// The rows about files of the last run, as `kind verdict capability target`.
+fn rows(user: &User) -> Vec<String> {
+    let shown = user.run(&["audit", "show", "last", "--output", "json"]).expect(0);
+    let rows = shown.stdout.lines().map(|line| serde_json::from_str(line).expect("JSON"));
+    let about_files = |row: &Value| row["capability"] == "read" || row["capability"] == "write";
+    let line = |row: Value| {
+        let part = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
+        let parts = [part("kind"), part("verdict"), part("capability"), part("target")];
+        parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+    };
+    rows.filter(about_files).map(line).collect()
+}
+
+const WRITE: [&str; 2] = ["--allow-write", "w:/w"];
+
+#[test]
+fn reads_share_a_verdict_and_their_outcome_counts_them() {
+    let user = user();
+    let read = ["read there", "stat there", "list ."];
+    steps(&user, &["--allow-read", "w:/w"], &read).expect(0);
+    assert_eq!(rows(&user), ["verdict allowed read /w/there", "outcome read read /w"]);
+    let shown = user.run(&["audit", "show", "last", "--output", "json"]).expect(0);
+    let outcome = shown.stdout.lines().find(|line| line.contains("\"read /w\"")).expect("a row");
+    let outcome: Value = serde_json::from_str(outcome).expect("JSON");
+    assert_eq!(outcome["body"]["count"], 3);
+    assert_eq!(outcome["body"]["targets"], serde_json::json!(["/w/there", "/w"]));
+}
+
+#[test]
+fn each_write_has_a_row_before_it_happens_and_one_after() {
+    let user = user();
+    steps(&user, &WRITE, &["write new text"]).expect(0);
+    let both = |target: &str| {
+        [format!("verdict allowed write {target}"), format!("outcome write {target}")]
+    };
+    let wanted =
+        [both("truncate /w/new"), both("write /w/new at 0 for 2"), both("write /w/new at 2 for 2")];
+    assert_eq!(rows(&user), wanted.concat());
+}
+
+#[test]
+fn every_change_has_a_verdict_and_an_outcome_of_its_own() {
+    for (step, target) in [
+        ("create new", "create /w/new"),
+        ("open-write there", "open /w/there"),
+        ("make-folder new", "create-folder /w/new"),
+        ("symlink there new", "symlink /w/new to there"),
+        ("link there new", "link /w/there to /w/new"),
+        ("rename there new", "rename /w/there to /w/new"),
+        ("set-times there", "set-times /w/there"),
+        ("remove there", "remove /w/there"),
+        ("remove-folder closed", "remove-folder /w/closed"),
+    ] {
+        let user = user();
+        steps(&user, &WRITE, &[step]).expect(0);
+        let wanted = [format!("verdict allowed write {target}"), format!("outcome write {target}")];
+        assert_eq!(rows(&user), wanted, "{step}");
+    }
+}
+
+#[test]
+fn an_effect_that_failed_says_so_in_its_outcome() {
+    let user = user();
+    steps(&user, &WRITE, &["remove missing"]).expect(1);
+    assert_eq!(
+        rows(&user),
+        ["verdict allowed write remove /w/missing", "outcome write remove /w/missing"]
+    );
+    let shown = user.run(&["audit", "show", "last", "--output", "json"]).expect(0);
+    let outcome = shown
+        .stdout
+        .lines()
+        .find(|line| line.contains("remove /w/missing") && line.contains("\"outcome\""));
+    let outcome: Value = serde_json::from_str(outcome.expect("a row")).expect("JSON");
+    assert!(outcome["body"]["error"].as_str().is_some_and(|error| !error.is_empty()), "{outcome}");
+}
+
+#[test]
+fn every_refused_change_has_a_denied_row_and_no_effect() {
+    for step in [
+        "create new",
+        "open-write there",
+        "write new text",
+        "make-folder new",
+        "symlink there new",
+        "link there new",
+        "rename there new",
+        "set-times there",
+        "remove there",
+        "remove-folder closed",
+    ] {
+        let user = user();
+        let ran = steps(&user, &["--allow-read", "w:/w"], &[step]).expect(1);
+        assert!(ran.stdout.ends_with(": access\n"), "{step}: {}", ran.stdout);
+        let rows = rows(&user);
+        let [row] = &rows[..] else { panic!("{step}: {rows:?}") };
+        assert!(row.starts_with("verdict denied write /w"), "{step}: {row}");
+        assert!(ran.stderr.contains("denied: write /w"), "{step}: {}", ran.stderr);
+        assert!(ran.stderr.contains("`--allow-write HOST_FOLDER:/w"), "{step}: {}", ran.stderr);
+        assert!(user.folder().join("w/there").exists(), "{step}");
+        assert!(user.folder().join("w/closed").exists(), "{step}");
+        assert!(!user.folder().join("w/new").exists(), "{step}");
+    }
+}
+
+#[test]
+fn a_refused_read_names_the_flag_that_would_allow_it() {
+    let user = user();
+    let guest = guest_path("dist/misbehave.wasm").display().to_string();
+    let ran = user.run(&["run", &guest, "--", "files", "/", "read /etc/passwd"]).expect(1);
+    assert_eq!(ran.stdout, "read /etc/passwd: access\n");
+    assert!(ran.stderr.contains("denied: read /etc/passwd is not granted"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("`--allow-read HOST_FOLDER:/etc/passwd`"), "{}", ran.stderr);
+    assert_eq!(rows(&user), ["verdict denied read /etc/passwd"]);
+}
+
+#[test]
+fn a_closed_path_says_that_a_grant_would_not_help() {
+    let user = user();
+    let flags = ["--allow-write", "w:/w", "--deny-path", "w/closed"];
+    let ran = steps(&user, &flags, &["create closed/new", "list closed"]).expect(1);
+    assert_eq!(ran.stdout, "create closed/new: access\nlist closed: access\n");
+    assert!(ran.stderr.contains("a `--deny-path` closes it"), "{}", ran.stderr);
+    assert_eq!(
+        rows(&user),
+        ["verdict denied write /w/closed/new", "verdict denied read /w/closed"]
+    );
+}
+
+#[test]
+fn the_denied_rows_alone_are_shown_on_demand_and_the_chain_verifies() {
+    let user = user();
+    steps(&user, &["--allow-read", "w:/w"], &["read there", "create new"]).expect(1);
+    let shown = user.run(&["audit", "show", "last", "--denied", "--output", "json"]).expect(0);
+    assert_eq!(shown.stdout.lines().count(), 1, "{}", shown.stdout);
+    user.run(&["audit", "verify"]).expect(0);
+}
+
+#[test]
+fn many_small_writes_are_as_many_rows() {
+    let user = user();
+    let guest = guest_path("dist/misbehave.wasm").display().to_string();
+    let arguments = ["run", &guest, "--allow-write", "w:/w", "--", "append", "/w", "log", "200"];
+    user.run(&arguments).expect(0);
+    let rows = rows(&user);
+    let appends = rows.iter().filter(|row| *row == "verdict allowed write append /w/log for 1");
+    assert_eq!(appends.count(), 200);
+    assert_eq!(std::fs::read(user.folder().join("w/log")).expect("read"), [b'x'; 200]);
+    user.run(&["audit", "verify"]).expect(0);
+}
