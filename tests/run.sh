@@ -51,9 +51,10 @@ fi
 if wanted guests; then
     # The tests run against components that were just built, not against the committed ones.
     dist=$PWD/target/rebuilt
+    mkdir -p "$dist"
     bash plugins/build.sh --out "$dist"
     bash plugins/build.sh --check
-    if [ -x tests/guests/build.sh ]; then bash tests/guests/build.sh --check; fi
+    bash tests/guests/build.sh --out "$dist"
     export AOS_TEST_DIST=$dist
     (cd plugins && cargo test --locked --workspace)
     cargo test --locked -p aos-sdk -p aos-sdk-macros
