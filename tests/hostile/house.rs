@@ -1,6 +1,6 @@
 //! One kernel for all hostile guests, and the neighbour that runs beside each of them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
@@ -49,7 +49,7 @@ pub fn misbehave() -> &'static Arc<Plugin> {
 }
 
 /// The path of a file of `tests/guests`.
-pub fn guest_path(name: &str) -> std::path::PathBuf {
+pub fn guest_path(name: &str) -> PathBuf {
     // The rebuilt ones where `tests/run.sh` has made them.
     match (name.strip_prefix("dist/"), std::env::var_os("AOS_TEST_DIST")) {
         (Some(built), Some(folder)) => PathBuf::from(folder).join(built),
