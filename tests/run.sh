@@ -52,9 +52,11 @@ if wanted guests; then
     # The tests run against components that were just built, not against the committed ones.
     dist=$PWD/target/rebuilt
     mkdir -p "$dist"
-    bash plugins/build.sh --out "$dist"
+    # One folder for all guests, so that their standard library is built once.
+    guests=${CARGO_TARGET_DIR:-$PWD/plugins/target}
+    CARGO_TARGET_DIR=$guests bash plugins/build.sh --out "$dist"
     bash plugins/build.sh --check
-    bash tests/guests/build.sh --out "$dist"
+    CARGO_TARGET_DIR=$guests bash tests/guests/build.sh --out "$dist"
     export AOS_TEST_DIST=$dist
     (cd plugins && cargo test --locked --workspace)
     cargo test --locked -p aos-sdk -p aos-sdk-macros
