@@ -192,6 +192,7 @@ fn an_answer_that_drips_ends_by_the_time_of_the_call() {
 #[test]
 fn a_head_that_never_comes_ends_by_the_time_of_the_call() {
     let server = Server::start(|stream| {
+        request(stream)?;
         stream.write_all(b"HTTP/1.1 200 OK\r\n")?;
         for _ in 0..200 {
             stream.write_all(b"x: y\r\n")?;

@@ -14,7 +14,7 @@ use super::house::{command, finish, folder_grant, house, limits, misbehave, opti
 /// Until dropped, `swap` runs over and over on a thread of its own.
 struct Swapping {
     stop: Arc<AtomicBool>,
-    thread: Option<std::thread::JoinHandle<u64>>,
+    thread: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Swapping {
@@ -22,20 +22,17 @@ impl Swapping {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = std::thread::spawn(move || {
-            let mut rounds = 0;
             while !stopped.load(Ordering::Relaxed) {
                 swap();
-                rounds += 1;
             }
-            rounds
         });
         Self { stop, thread: Some(thread) }
     }
 
-    /// Stops, and says how often it has swapped.
-    fn rounds(mut self) -> u64 {
+    /// Stops, and passes on its panic.
+    fn stop(mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        self.thread.take().expect("once").join().expect("no panic")
+        self.thread.take().expect("once").join().expect("no panic");
     }
 }
 
@@ -45,12 +42,14 @@ impl Drop for Swapping {
     }
 }
 
-/// Reads `path` very often in a folder that is swapped meanwhile; what it ever saw.
+/// Reads `path` very often in a folder that is swapped meanwhile, and until that was noticed; what
+/// it ever saw.
 fn seen_while_swapping(root: &Path, denied: &Path, path: &str, swap: Swapping) -> String {
     let mut options = options(limits(), &[folder_grant("read", root, "/w")]);
     options.denied_paths = vec![denied.to_owned()];
     let ending = house().once(misbehave(), &options, &command(&["race", "/w", path, "4000"]));
-    assert!(swap.rounds() > 10, "nothing raced");
+    swap.stop();
+    assert!(ending.printed().contains('|'), "nothing raced: {ending:?}");
     ending.printed().to_owned()
 }
 
@@ -69,7 +68,7 @@ fn a_folder_that_becomes_a_link_outside_never_gives_the_secret() {
         std::fs::rename(at.join("aside"), at.join("dir")).expect("renamed");
     });
     let seen = seen_while_swapping(&root, &root.join("sub/private"), "dir/secret", swap);
-    assert!(seen.contains("harmless") && !seen.contains(SECRET), "{seen}");
+    assert!(!seen.contains(SECRET), "{seen}");
 }
 
 #[test]
@@ -87,7 +86,7 @@ fn a_file_that_becomes_a_link_never_gives_what_is_denied_or_outside() {
         std::fs::rename(at.join("next"), at.join("file")).expect("renamed");
     });
     let seen = seen_while_swapping(&root, &root.join("sub/private"), "file", swap);
-    assert!(seen.contains("harmless") && !seen.contains(SECRET), "{seen}");
+    assert!(!seen.contains(SECRET), "{seen}");
 }
 
 #[test]
@@ -104,7 +103,7 @@ fn a_file_that_becomes_a_fifo_does_not_hold_the_guest() {
         std::fs::rename(at.join("aside"), at.join("plain")).expect("renamed");
     });
     let seen = seen_while_swapping(&root, &root.join("sub/private"), "plain", swap);
-    assert!(seen.contains("plain"), "{seen}");
+    assert!(seen.contains("not-permitted") || seen.contains("no-entry"), "{seen}");
 }
 
 #[test]

@@ -111,11 +111,14 @@ pub fn hold(name: &str, path: &str, count: usize) {
     crate::resources::sleep();
 }
 
-/// Reads one path over and over and tells everything that it ever gave.
+/// Reads one path over and over, at least `count` times and until it has given two different
+/// things, and tells everything that it ever gave.
 pub fn race(name: &str, path: &str, count: usize) {
     let root = root(name);
     let mut seen = BTreeSet::new();
-    for _ in 0..count {
+    let mut reads = 0;
+    while reads < count || seen.len() < 2 {
+        reads += 1;
         seen.insert(match read(&root, path) {
             Ok(text) => text,
             Err(error) => error.name().to_owned(),
