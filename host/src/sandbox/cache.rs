@@ -441,15 +441,17 @@ mod tests {
     fn the_least_recently_used_file_goes_when_the_cache_is_full() {
         let fixture = fixture();
         let path = fixture.folder.path().join("cache");
-        let bytes = fixture.component.serialize().expect("serialises").len() as u64;
+        // Different exports, so that the code differs.
+        let component = |n: usize| {
+            let text = format!("(component (core module) (export \"m{n}\" (core module 0)))");
+            Component::new(&fixture.engine, text).expect("compiles")
+        };
+        let bytes = component(0).serialize().expect("serialises").len() as u64;
         let cache = CompileCache::open(&path, bytes * 5 / 2).expect("opens");
         let hashes: Vec<_> = (0..3u8).map(|n| ComponentHash::of(&[n])).collect();
         for (n, hash) in hashes.iter().enumerate() {
-            // Different exports, so that the code differs.
-            let text = format!("(component (core module) (export \"m{n}\" (core module 0)))");
-            let component = Component::new(&fixture.engine, text).expect("compiles");
-            cache.store(&fixture.engine, *hash, &component).expect("stores");
-            std::thread::sleep(std::time::Duration::from_millis(20));
+            cache.store(&fixture.engine, *hash, &component(n)).expect("stores");
+            std::thread::sleep(Duration::from_millis(20));
         }
         assert!(cache.load(&fixture.engine, hashes[0]).is_none());
         assert!(cache.load(&fixture.engine, hashes[1]).is_some());
