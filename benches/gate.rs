@@ -53,7 +53,7 @@ fn authority(folder: &std::path::Path) -> Authority {
         texts.push(format!("env:VARIABLE_{n}"));
     }
     let grants: Vec<Grant> = texts.iter().map(|text| text.parse().expect("a grant")).collect();
-    Authority::for_plugin("bench", None, &grants, &[]).expect("an authority")
+    Authority::for_plugin(&|_| false, None, &grants, &[]).expect("an authority")
 }
 
 fn allocations_of<T>(what: impl FnOnce() -> T) -> u64 {

@@ -36,6 +36,39 @@ fn a_plugin_is_found_by_name_in_a_folder_before_the_programs_own() {
 }
 
 #[test]
+fn a_grant_for_one_plugin_is_not_earned_by_calling_itself_so() {
+    let user = User::new();
+    fs::write(user.folder().join("a"), "text").expect("writes");
+    let allow = "files@read:.:/w";
+    let read = |plugin: &str| {
+        let input = r#"{"path":"/w/a"}"#;
+        user.run(&["run", plugin, "-t", "read_file", "-i", input, "--allow", allow])
+    };
+    assert_eq!(read("files").expect(0).stdout, "text\n");
+    // The same component, but by a path: its name is its own word.
+    read(&plugin("files")).complains(3, &["denied: read /w"]);
+}
+
+#[test]
+fn what_the_host_trusts_is_in_no_grant() {
+    let user = User::new();
+    user.run(&["run", "calculator", "-i", SUM]).expect(0);
+    let config = r#"{"path":"/h/aos.toml","content":"[grants]"}"#;
+    user.run(&["run", "files", "-t", "write_file", "-i", config, "--allow-write", ".:/h"])
+        .complains(3, &["denied: write"]);
+    let journal = r#"{"path":"/h/.local/state/aos-host/journal.db","unit":"bytes"}"#;
+    user.run(&["run", "files", "-t", "read_file", "-i", journal, "--allow-read", ".:/h"])
+        .complains(3, &["denied: read"]);
+}
+
+#[test]
+fn a_file_in_the_working_folder_is_no_plugin_by_its_bare_name() {
+    let user = User::new();
+    fs::copy(plugin("text-case"), user.folder().join("calculator")).expect("copies");
+    assert_eq!(user.run(&["run", "calculator", "-i", SUM]).expect(0).stdout, "80\n");
+}
+
+#[test]
 fn without_a_tool_the_tools_are_listed_with_their_arguments() {
     let ran = User::new().run(&["run", &plugin("files")]).expect(0);
     for word in ["read_file", "path: string", "limit?: integer", "It asks for:", "read:*"] {

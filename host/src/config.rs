@@ -32,6 +32,8 @@ pub struct Config {
     pub grants: Vec<String>,
     /// Paths that stay closed in every run.
     pub denied_paths: Vec<PathBuf>,
+    /// The configuration file, there or not.
+    pub file: PathBuf,
 }
 
 /// `aos.toml`.
@@ -184,12 +186,10 @@ impl Config {
     /// One sentence that names the file, the line and what would be right.
     pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
         let folders = Folders::of_the_user();
-        let file = match path {
-            Some(path) => read(path)?,
-            None => match folders.config.join("aos.toml") {
-                path if path.exists() => read(&path)?,
-                _ => File::default(),
-            },
+        let own = path.map_or_else(|| folders.config.join("aos.toml"), Path::to_owned);
+        let file = match path.is_some() || own.exists() {
+            true => read(&own)?,
+            false => File::default(),
         };
         let store = match &file.store {
             Some(text) => text.parse().map_err(|error| ConfigError(format!("store: {error}")))?,
@@ -205,7 +205,25 @@ impl Config {
             limits: file.limits.over(&Limits::default()),
             grants: file.grants.allow,
             denied_paths: file.grants.deny_path,
+            file: own,
         })
+    }
+}
+
+impl Config {
+    /// What a guest that could change it would rule the host by: compiled code and its key, the
+    /// journal, the configuration, the plugins that are found by name.
+    pub fn own_paths(&self) -> Vec<PathBuf> {
+        let mut paths = vec![self.cache_folder.clone(), self.file.clone()];
+        paths.extend(self.plugin_path.iter().cloned());
+        if let StoreUrl::Sqlite(store) = &self.store {
+            for ending in ["", "-wal", "-shm", "-journal"] {
+                let mut path = store.clone().into_os_string();
+                path.push(ending);
+                paths.push(path.into());
+            }
+        }
+        paths
     }
 }
 

@@ -15,7 +15,6 @@ use tokio::sync::OnceCell;
 pub use session::{Session, SessionOptions, Streams};
 
 use self::catalogue::Catalogue;
-use crate::capability::authority::Authority;
 use crate::journal::{Journal, JournalError, JournalOptions};
 use crate::sandbox::cache::{CACHE_BYTES_DEFAULT, CompileCache};
 use crate::sandbox::engine::Profile;
@@ -202,7 +201,7 @@ impl Kernel {
     async fn catalogue<'a>(&self, session: &'a Session) -> Result<&'a Catalogue, Fault> {
         let plugin = &session.plugin;
         let ask = async || {
-            let setup = session.setup_with(Arc::new(Authority::nothing()));
+            let setup = session.setup_of_catalogue();
             let found = self.parts.sandbox.definitions(&plugin.program, setup).await;
             let definitions: Vec<Definition> = found.result.map_err(Fault::Ended)?;
             Catalogue::new(definitions)

@@ -26,13 +26,13 @@ impl Authority {
         Self::default()
     }
 
-    /// The grants among `grants` that are for `plugin`. Host folders are resolved here, once:
+    /// The grants among `grants` that are for every plugin, or for one whose name is `meant`. Host folders are resolved here, once:
     /// a link that changes later does not move a root.
     ///
     /// # Errors
     /// When a root or a denied path cannot be resolved; the sentence names it.
     pub fn for_plugin(
-        plugin: &str,
+        meant: &dyn Fn(&str) -> bool,
         asks: Option<Vec<Ask>>,
         grants: &[Grant],
         denied_paths: &[std::path::PathBuf],
@@ -41,8 +41,8 @@ impl Authority {
         for denied in denied_paths {
             authority.files.deny(denied)?;
         }
-        let meant = |grant: &&Grant| grant.plugin.as_deref().is_none_or(|name| name == plugin);
-        for grant in grants.iter().filter(meant) {
+        let is_meant = |grant: &&Grant| grant.plugin.as_deref().is_none_or(meant);
+        for grant in grants.iter().filter(is_meant) {
             match grant.scope.clone() {
                 Scope::Read(root) => authority.files.allow_read(&root)?,
                 Scope::Write(root) => authority.files.allow_write(&root)?,
@@ -55,6 +55,11 @@ impl Authority {
             }
         }
         Ok(authority)
+    }
+
+    /// What the manifest asks for; none when there is no manifest.
+    pub fn asks(&self) -> Option<&[Ask]> {
+        self.asks.as_deref()
     }
 
     /// The roots and denied paths.

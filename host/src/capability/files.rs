@@ -120,9 +120,11 @@ impl FileRules {
         self.denied.iter().any(|denied| below(real, denied))
     }
 
-    /// True when moving or removing `real` would carry a denied path to another name.
-    pub fn holds_denied(&self, real: &Path) -> bool {
-        self.denied.iter().any(|denied| denied.starts_with(real))
+    /// True when moving or removing `real` would carry a denied path to another name, or put
+    /// something else where a root was granted.
+    pub fn holds_fixed(&self, real: &Path) -> bool {
+        let roots = self.roots.iter().map(|root| &root.real);
+        self.denied.iter().chain(roots).any(|fixed| below(fixed, real))
     }
 
     /// The path as the guest knows it, for people and journals: the root's guest path and what
@@ -149,14 +151,19 @@ fn below(path: &Path, folder: &Path) -> bool {
     }
 }
 
-/// The real path of something that is not there: its parent's, and its name.
+/// The real path of something that is not there: that of the nearest folder above it that is, and
+/// the names that follow.
 fn absent(path: &Path) -> std::io::Result<PathBuf> {
     let parent = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
     let name = path.file_name().ok_or(std::io::ErrorKind::InvalidInput)?;
-    Ok(parent.canonicalize()?.join(name))
+    let parent = match parent.canonicalize() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => absent(parent)?,
+        real => real?,
+    };
+    Ok(parent.join(name))
 }
 
 #[cfg(test)]
@@ -198,8 +205,9 @@ mod tests {
             assert!(rules.allowing(&real.join(path), Mode::Read).is_none(), "{path}");
         }
         assert!(rules.allowing(&real.join("a/secrets"), Mode::Read).is_some());
-        assert!(rules.holds_denied(&real.join("a")));
-        assert!(!rules.holds_denied(&real.join("w")));
+        assert!(rules.holds_fixed(&real.join("a")), "a root, and what holds a denied path");
+        assert!(rules.holds_fixed(&real), "what holds a root");
+        assert!(!rules.holds_fixed(&real.join("w/x")));
     }
 
     #[test]

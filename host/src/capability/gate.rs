@@ -34,6 +34,12 @@ pub trait Request: Sized {
         None
     }
 
+    /// Whether the effect is done when [`Gate::perform`] returns. Otherwise there is no outcome to
+    /// write down: the verdict is all the journal knows.
+    fn has_outcome(&self) -> bool {
+        true
+    }
+
     /// The verdict itself. Allocates nothing when it allows.
     ///
     /// # Errors
@@ -146,6 +152,7 @@ impl Gate {
         let target = cut(request.target().into_owned());
         let class = request.class();
         let tally = request.tally();
+        let has_outcome = request.has_outcome();
         let checked = match request.check(&self.authority) {
             Ok(checked) => checked,
             Err(denial) => return Err(self.deny(denial).await),
@@ -157,7 +164,7 @@ impl Gate {
             self.chain.append(row, class).await.map_err(Refusal::Journal)?;
         }
         let outcome = effect(Permit { checked }).await;
-        if tally.is_none() {
+        if tally.is_none() && has_outcome {
             let body = match &outcome {
                 Ok(_) => r#"{"ok":true}"#.to_owned(),
                 Err(error) => serde_json::json!({ "error": error.to_string() }).to_string(),

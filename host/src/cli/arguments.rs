@@ -120,7 +120,14 @@ pub fn session_options(
     limits: &LimitArgs,
 ) -> Result<SessionOptions, Failure> {
     let mut options = SessionOptions {
-        denied_paths: config.denied_paths.iter().chain(&grants.deny_path).cloned().collect(),
+        denied_paths: config
+            .denied_paths
+            .iter()
+            .chain(&grants.deny_path)
+            .cloned()
+            // What the host itself trusts is in no grant, whatever folder it lies in.
+            .chain(config.own_paths())
+            .collect(),
         limits: limits.table().over(&config.limits),
         ambient: Ambient { clock: !grants.no_clock, random: !grants.no_random },
         ..SessionOptions::default()

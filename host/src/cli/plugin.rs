@@ -11,6 +11,8 @@ use crate::sandbox::program::COMPONENT_BYTES_MAX;
 pub struct Found {
     /// The name for grants and messages, where the plugin has no manifest.
     pub name: String,
+    /// Whether the name is the one that the operator asked for, and not the plugin's own.
+    pub looked_up: bool,
     /// Where it came from, for messages.
     pub origin: String,
     /// The bytes.
@@ -37,9 +39,8 @@ pub const EMBEDDED: &[(&str, &[u8])] = embedded!["calculator", "files", "http", 
 /// One sentence: not there (with the nearest name), a folder, unreadable, too large.
 pub fn find(wanted: &str, folders: &[PathBuf]) -> Result<Found, Failure> {
     let path = Path::new(wanted);
-    let is_path = wanted.contains('/')
-        || path.extension().is_some_and(|end| end == "wasm" || end == "wat")
-        || path.exists();
+    let is_path =
+        wanted.contains('/') || path.extension().is_some_and(|end| end == "wasm" || end == "wat");
     if is_path {
         return read(path);
     }
@@ -47,13 +48,14 @@ pub fn find(wanted: &str, folders: &[PathBuf]) -> Result<Found, Failure> {
         for end in ["wasm", "wat"] {
             let path = folder.join(format!("{wanted}.{end}"));
             if path.is_file() {
-                return read(&path);
+                return Ok(Found { looked_up: true, ..read(&path)? });
             }
         }
     }
     match EMBEDDED.iter().find(|(name, _)| *name == wanted) {
         Some((name, bytes)) => Ok(Found {
             name: (*name).to_owned(),
+            looked_up: true,
             origin: format!("{name} (comes with aos-host)"),
             bytes: bytes.to_vec(),
         }),
@@ -99,5 +101,5 @@ fn read(path: &Path) -> Result<Found, Failure> {
         .read_to_end(&mut bytes)
         .map_err(|error| fail(&error.to_string()))?;
     let name = path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into());
-    Ok(Found { name, origin: path.display().to_string(), bytes })
+    Ok(Found { name, looked_up: false, origin: path.display().to_string(), bytes })
 }

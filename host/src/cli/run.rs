@@ -71,6 +71,7 @@ pub async fn run(config: &Config, arguments: RunArgs) -> Result<Code, Failure> {
     };
     let found = plugin::find(&arguments.plugin, &folders).map_err(missing)?;
     let mut options = session_options(config, &arguments.grants, &arguments.limits)?;
+    options.known_as = found.looked_up.then(|| found.name.clone());
     options.progress = Some(Progress(Arc::new(terminal::progress_bar())));
     let kernel = kernel(config).await?;
     let ran = run_in(&kernel, &found, options, arguments).await;
@@ -92,18 +93,31 @@ async fn run_in(
         options.streams =
             Streams { stdin: Input::Process, stdout: Sink::Stdout, stderr: Sink::Stderr };
     }
+    refuse_what_does_not_fit(is_command, found, &arguments)?;
     let session = kernel.session(plugin, options)?;
     if is_command {
         return command(kernel, session, arguments).await;
     }
-    if !arguments.arguments.is_empty() {
-        return Err(Failure::usage(format!(
-            "{} is no command and takes nothing after `--`; give a tool's arguments with --input \
-             or --arg",
-            found.origin
-        )));
-    }
     tool(kernel, session, &arguments).await
+}
+
+/// Before anything is written down: a command has no tools, and a tool no command line.
+fn refuse_what_does_not_fit(
+    is_command: bool,
+    found: &plugin::Found,
+    arguments: &RunArgs,
+) -> Result<(), Failure> {
+    let refuse = |sentence: &str| Err(Failure::usage(format!("{} {sentence}", found.origin)));
+    if is_command && arguments.calls_a_tool() {
+        return refuse("is a command and has no tools; give its arguments after `--`");
+    }
+    if !is_command && !arguments.arguments.is_empty() {
+        return refuse(
+            "is no command and takes nothing after `--`; give a tool's arguments with --input or \
+             --arg",
+        );
+    }
+    Ok(())
 }
 
 /// A kernel as the configuration has it.
@@ -116,11 +130,6 @@ pub async fn kernel(config: &Config) -> Result<Kernel, Failure> {
 }
 
 async fn command(kernel: &Kernel, session: Session, arguments: RunArgs) -> Result<Code, Failure> {
-    if arguments.calls_a_tool() {
-        return Err(Failure::usage(
-            "it is a command and has no tools; give its arguments after `--`",
-        ));
-    }
     let ran = kernel.submit(&session, Syscall::Run { arguments: arguments.arguments }).await;
     let denials = session.denials();
     let (code, sentence) = match &ran {

@@ -9,6 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::exit::{Code, Failure};
 use crate::sandbox::host::call::ProgressReport;
 use crate::sandbox::program::CompileEvent;
+pub use crate::sandbox::stdio::visible;
 
 /// True when stderr takes colours and the user did not refuse them.
 pub fn colours() -> bool {
@@ -43,18 +44,6 @@ pub fn shown(text: &str) -> String {
         return text.to_owned();
     }
     visible(text)
-}
-
-/// Control characters as their pictures: `␛` for escape.
-pub fn visible(text: &str) -> String {
-    let picture = |c: char| match c {
-        '\n' | '\t' => c,
-        '\u{7f}' => '\u{2421}',
-        c if (c as u32) < 0x20 => char::from_u32(0x2400 + c as u32).unwrap_or('\u{fffd}'),
-        c if c.is_control() => '\u{fffd}',
-        c => c,
-    };
-    text.chars().map(picture).collect()
 }
 
 /// A compile shorter than this is not worth a word.

@@ -33,13 +33,16 @@ pub struct Streams {
 impl Default for Streams {
     /// Nothing comes in, and what is printed goes to the host's stderr: stdout is for answers.
     fn default() -> Self {
-        Self { stdin: Input::Empty, stdout: Sink::Stderr, stderr: Sink::Stderr }
+        Self { stdin: Input::Empty, stdout: Sink::Log, stderr: Sink::Log }
     }
 }
 
 /// What a session starts from.
 #[derive(Clone, Debug, Default)]
 pub struct SessionOptions {
+    /// The name by which the operator knows the plugin, where that is not the plugin's own word:
+    /// it was looked up by it. Grants for one plugin mean this name, or the hash of its bytes.
+    pub known_as: Option<String>,
     /// What the operator gives, each with the text it was written as.
     pub grants: Vec<(Grant, String)>,
     /// Paths inside granted roots that stay closed.
@@ -76,6 +79,9 @@ pub(super) struct Call {
     gate: Arc<Gate>,
 }
 
+/// Characters of a component's hash by which a grant may name it.
+const HASH_CHARS_MIN: usize = 16;
+
 /// Denials that a session remembers, for the sentences that it tells at the end.
 const DENIALS_MAX: usize = 64;
 
@@ -89,7 +95,13 @@ impl Session {
         let asks = program.manifest.as_ref().map(|manifest| manifest.asks()).transpose();
         let asks = asks.map_err(Fault::Caller)?;
         let grants: Vec<Grant> = options.grants.iter().map(|(grant, _)| grant.clone()).collect();
-        let authority = Authority::for_plugin(&program.name, asks, &grants, &options.denied_paths)
+        let hash = program.hash.to_string();
+        // What a manifest or a file calls itself earns no grant that was meant for another.
+        let meant = |plugin: &str| {
+            options.known_as.as_deref() == Some(plugin)
+                || (plugin.len() >= HASH_CHARS_MIN && hash.starts_with(plugin))
+        };
+        let authority = Authority::for_plugin(&meant, asks, &grants, &options.denied_paths)
             .map_err(|error| Fault::Caller(error.to_string()))?;
         let written: Vec<String> = options.grants.iter().map(|(_, text)| text.clone()).collect();
         let chain = journal.chain(Opening {
@@ -194,9 +206,12 @@ impl Session {
         Ok(setup)
     }
 
-    /// A setup for an instance with another authority than the session's.
-    pub(super) fn setup_with(&self, authority: Arc<Authority>) -> Setup {
-        self.setup_of(self.gate(CallId::fresh(), authority))
+    /// A setup for an instance that may do nothing.
+    pub(super) fn setup_of_catalogue(&self) -> Setup {
+        let nothing = Arc::new(Authority::nothing());
+        let setup = self.setup_of(self.gate(CallId::fresh(), nothing));
+        // It is asked to describe itself: whatever else it says is not for whoever looks at it.
+        Setup { stdin: Input::Empty, stdout: Sink::Discard, stderr: Sink::Discard, ..setup }
     }
 
     fn setup_of(&self, gate: Arc<Gate>) -> Setup {

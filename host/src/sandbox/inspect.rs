@@ -38,6 +38,9 @@ pub struct Inspection {
     pub made_by: Vec<String>,
 }
 
+/// Components inside components: what reads them afterwards calls itself for each.
+const DEPTH_MAX: u32 = 100;
+
 /// Reads a component or core module.
 ///
 /// # Errors
@@ -56,6 +59,9 @@ pub fn inspect(binary: &[u8]) -> Result<Inspection, String> {
     let mut depth = 0_u32;
     for payload in Parser::new(0).parse_all(binary) {
         let payload = payload.map_err(|error| error.message().to_owned())?;
+        if depth > DEPTH_MAX {
+            return Err(format!("it nests components deeper than {DEPTH_MAX}"));
+        }
         match &payload {
             Payload::ModuleSection { unchecked_range, .. } => {
                 found.modules.push(unchecked_range.len());

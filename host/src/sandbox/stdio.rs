@@ -21,8 +21,12 @@ use crate::types::LimitHit;
 pub enum Sink {
     /// The host's own stdout.
     Stdout,
-    /// The host's own stderr.
+    /// The host's own stderr, byte for byte.
     Stderr,
+    /// The host's own stderr as a log: on a terminal control characters are shown, not obeyed.
+    Log,
+    /// Nowhere.
+    Discard,
     /// Memory, for a caller that reads it afterwards.
     Memory(Arc<Mutex<Vec<u8>>>),
 }
@@ -38,6 +42,12 @@ impl Sink {
         match self {
             Self::Stdout => write_all(io::stdout().lock(), bytes),
             Self::Stderr => write_all(io::stderr().lock(), bytes),
+            Self::Log if io::IsTerminal::is_terminal(&io::stderr()) => {
+                let text = visible(&String::from_utf8_lossy(bytes));
+                write_all(io::stderr().lock(), text.as_bytes())
+            }
+            Self::Log => write_all(io::stderr().lock(), bytes),
+            Self::Discard => Ok(()),
             Self::Memory(memory) => {
                 memory.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
                 Ok(())
@@ -49,10 +59,25 @@ impl Sink {
     fn room(&self) -> usize {
         match self {
             Self::Stdout => room(io::stdout().as_fd()),
-            Self::Stderr => room(io::stderr().as_fd()),
-            Self::Memory(_) => WRITE_BYTES_MAX,
+            Self::Stderr | Self::Log => room(io::stderr().as_fd()),
+            Self::Discard | Self::Memory(_) => WRITE_BYTES_MAX,
         }
     }
+}
+
+/// Control characters as their pictures: `␛` for escape. A terminal obeys them, and what a guest
+/// writes there must not move the cursor or forge a line.
+pub fn visible(text: &str) -> String {
+    let picture = |c: char| match c {
+        '\n' | '\t' => c,
+        '\u{7f}' => '\u{2421}',
+        c if (c as u32) < 0x20 => char::from_u32(0x2400 + c as u32).unwrap_or('\u{fffd}'),
+        // Marks that change the direction of what follows are no letters either.
+        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
+        c if c.is_control() => '\u{fffd}',
+        c => c,
+    };
+    text.chars().map(picture).collect()
 }
 
 /// Past the standard library's buffer: flushing it would wait for a reader, however late.
@@ -90,12 +115,15 @@ pub struct BoundedSink {
     sink: Sink,
     budget: Arc<ByteBudget>,
     limit: LimitHit,
+    /// What the last `check-write` allowed and was not written yet: more could wait for a reader,
+    /// and with it the thread, its timer and its epochs.
+    permit: usize,
 }
 
 impl BoundedSink {
     /// `sink` until `limit.value` bytes; after that the guest is ended by `limit`.
     pub fn new(sink: Sink, limit: LimitHit) -> Self {
-        Self { sink, budget: Arc::new(ByteBudget::new(limit.value)), limit }
+        Self { sink, budget: Arc::new(ByteBudget::new(limit.value)), limit, permit: 0 }
     }
 
     fn put(&self, bytes: &[u8]) -> StreamResult<()> {
@@ -122,7 +150,7 @@ impl IsTerminal for BoundedSink {
         match self.sink {
             Sink::Stdout => io::IsTerminal::is_terminal(&io::stdout()),
             Sink::Stderr => io::IsTerminal::is_terminal(&io::stderr()),
-            Sink::Memory(_) => false,
+            Sink::Log | Sink::Discard | Sink::Memory(_) => false,
         }
     }
 }
@@ -139,6 +167,14 @@ impl StdoutStream for BoundedSink {
 
 impl OutputStream for BoundedSink {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        match self.permit.checked_sub(bytes.len()) {
+            Some(left) => self.permit = left,
+            None => {
+                return Err(StreamError::Trap(wasmtime::Error::msg(
+                    "write beyond what check-write allowed",
+                )));
+            }
+        }
         self.put(&bytes)
     }
 
@@ -148,7 +184,8 @@ impl OutputStream for BoundedSink {
     }
 
     fn check_write(&mut self) -> StreamResult<usize> {
-        Ok(self.sink.room())
+        self.permit = self.sink.room();
+        Ok(self.permit)
     }
 }
 

@@ -123,11 +123,7 @@ impl Request for FileRequest<'_> {
     }
 
     fn tally(&self) -> Option<String> {
-        if self.operation != FileOperation::Read {
-            return None;
-        }
-        let root = self.rules.allowing(&self.located.real, Mode::Read)?;
-        Some(format!("read {}", root.guest))
+        tally(self.rules, &self.located.real, &self.operation)
     }
 
     fn check(self, authority: &Authority) -> Result<Located, Denial> {
@@ -211,6 +207,10 @@ impl Request for OpenFileRequest<'_> {
         class(self.operation.mode())
     }
 
+    fn tally(&self) -> Option<String> {
+        tally(self.rules, self.real, &self.operation)
+    }
+
     fn check(self, authority: &Authority) -> Result<(), Denial> {
         decide(authority, self.real, self.operation.mode(), false)
     }
@@ -257,7 +257,7 @@ impl Request for OutsideRequest<'_> {
 
 fn decide(authority: &Authority, real: &Path, mode: Mode, moved: bool) -> Result<(), Denial> {
     let rules = authority.files();
-    let closed = rules.denies(real) || (moved && rules.holds_denied(real));
+    let closed = rules.denies(real) || (moved && rules.holds_fixed(real));
     let granted = !closed && rules.allowing(real, mode).is_some();
     let asked = |pattern: &AskPattern| match pattern {
         AskPattern::Anything => true,
@@ -269,11 +269,18 @@ fn decide(authority: &Authority, real: &Path, mode: Mode, moved: bool) -> Result
     let decided = authority.decide(capability(mode), granted, asked, || shown(rules, real));
     decided.map_err(|denial| match closed && denial.missing_in == MissingIn::Operator {
         // The flag that grants would not help against the one that closes.
-        true => {
-            Denial { remedy: "a `--deny-path` closes it: only without that it".into(), ..denial }
-        }
+        true => Denial { remedy: "removing the `--deny-path` that closes it".into(), ..denial },
         false => denial,
     })
+}
+
+/// Reads below one root share a verdict row.
+fn tally(rules: &FileRules, real: &Path, operation: &FileOperation) -> Option<String> {
+    if *operation != FileOperation::Read {
+        return None;
+    }
+    let root = rules.allowing(real, Mode::Read)?;
+    Some(format!("read {}", root.guest))
 }
 
 fn capability(mode: Mode) -> Capability {

@@ -8,7 +8,7 @@ use http::Method;
 
 use super::address::Reach;
 use super::host::{Host, Target};
-use super::pattern::{HttpPattern, reach};
+use super::pattern::{HttpPattern, SocketPattern, reach};
 use super::resolve::Refusal;
 use super::sockets::{Intent, SocketGrants, SocketTable, Transport};
 use crate::capability::authority::Authority;
@@ -70,7 +70,12 @@ impl UnreachableRequest {
         match refusal {
             Refusal::Address { host, address, class, advice } => Some(Self {
                 target: format!("{host} at {address}, a {class} address"),
-                remedy: advice.clone(),
+                // The advice is half a sentence of its own.
+                remedy: advice
+                    .trim_start_matches("only ")
+                    .trim_end_matches(" would open it")
+                    .trim_end_matches(',')
+                    .to_owned(),
             }),
             Refusal::NotGranted { .. }
             | Refusal::Lookup { .. }
@@ -109,8 +114,30 @@ impl Request for UnreachableRequest {
 /// The raw-socket table of one call of a program with this authority.
 pub fn socket_table(authority: &Authority) -> SocketTable {
     let granted = SocketGrants { tcp: authority.tcp().to_vec(), udp: authority.udp().to_vec() };
-    // The manifest is asked by the requests below, in the words of every other capability.
-    SocketTable::new(None, vec![granted])
+    SocketTable::new(asked(authority), vec![granted])
+}
+
+/// What the manifest asks of sockets; none when it asks for everything.
+fn asked(authority: &Authority) -> Option<SocketGrants> {
+    let mut asked = SocketGrants::default();
+    for ask in authority.asks()? {
+        let patterns = match ask.capability {
+            Capability::Tcp => &mut asked.tcp,
+            Capability::Udp => &mut asked.udp,
+            Capability::Read
+            | Capability::Write
+            | Capability::Net
+            | Capability::Env
+            | Capability::Config
+            | Capability::KeyValue => continue,
+        };
+        match &ask.pattern {
+            AskPattern::Anything => patterns.extend("*:*".parse::<SocketPattern>().ok()),
+            AskPattern::Socket(pattern) => patterns.push(pattern.clone()),
+            AskPattern::Path(_) | AskPattern::Http(_) | AskPattern::Name(_) => {}
+        }
+    }
+    Some(asked)
 }
 
 /// A wish to do something with a raw socket and an address.
@@ -146,6 +173,11 @@ impl Request for SocketRequest {
     fn tally(&self) -> Option<String> {
         // A datagram each would be a row each.
         matches!(self.intent, Intent::Talk(Transport::Udp)).then(|| format!("udp {}", self.peer))
+    }
+
+    fn has_outcome(&self) -> bool {
+        // The engine connects afterwards, and does not tell how it went.
+        false
     }
 
     fn check(self, authority: &Authority) -> Result<(), Denial> {

@@ -19,6 +19,7 @@ use wasmtime_wasi::p2::{FsError, FsResult};
 use wasmtime_wasi::{FsPerms, OpenMode};
 
 use crate::capability::files::Mode;
+use crate::capability::files::locate::real_path;
 use crate::sandbox::state::State;
 
 /// The linker's name for this view.
@@ -79,6 +80,9 @@ impl preopens::Host for FilesystemView<'_> {
         for root in roots {
             self.state.may_open()?;
             let folder = std::fs::File::open(&root.real)?;
+            if real_path(&folder)? != root.real {
+                return Err(wasmtime::Error::msg("a granted folder was replaced by a link"));
+            }
             let dir = Descriptor::Dir(folder_descriptor(folder, root.mode));
             directories.push((self.state.table.push(dir)?, root.guest.clone()));
         }

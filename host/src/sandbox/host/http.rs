@@ -109,7 +109,10 @@ async fn exchange(
     match exchanged.await {
         Ok(response) => Ok(response),
         Err(Refusal::Denied(_)) => Err(Error::HttpRequestDenied),
-        Err(Refusal::Journal(error)) => Err(Error::InternalError(Some(error.to_string()))),
+        Err(Refusal::Journal(error)) => {
+            tracing::warn!("a request was not sent: {error}");
+            Err(Error::InternalError(Some("the host's journal failed".into())))
+        }
         Err(Refusal::Effect(Failed::Exchange(error))) => Err(error.into()),
         Err(Refusal::Effect(Failed::Unreachable(refusal))) => {
             if let Some(denied) = UnreachableRequest::of(&refusal) {

@@ -1,6 +1,5 @@
 //! `wasi:keyvalue` 0.2.0-draft: buckets that last, each plugin's its own.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use wasmtime::component::{HasData, Linker, Resource};
@@ -62,6 +61,8 @@ pub struct OpenBucket {
 const PAGES_MAX: usize = 100_000;
 /// Pairs in one batch.
 const BATCH_MAX: usize = 10_000;
+/// Bytes of values in one answer.
+const BATCH_BYTES_MAX: usize = 32 << 20;
 
 /// The key-value store as one call sees it.
 pub struct Buckets {
@@ -95,8 +96,23 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
     batch::add_to_linker::<_, KeyValueState>(linker, |state| state)
 }
 
+/// What a guest may know: its own mistakes, and not where the host keeps its files.
 fn failed(error: StorageError) -> Error {
-    Error::Other(error.to_string())
+    Error::Other(match error {
+        StorageError::TooLarge { .. }
+        | StorageError::Quota { .. }
+        | StorageError::NotANumber { .. } => error.to_string(),
+        StorageError::Url { .. }
+        | StorageError::Unwritable { .. }
+        | StorageError::Corrupt { .. }
+        | StorageError::Newer { .. }
+        | StorageError::Full { .. }
+        | StorageError::Busy { .. }
+        | StorageError::Failed { .. } => {
+            tracing::warn!("a plugin's bucket failed: {error}");
+            "the store failed".to_owned()
+        }
+    })
 }
 
 /// One bucket of one plugin, in the words of the storage.
@@ -239,18 +255,20 @@ impl batch::Host for State {
             return Ok(Err(error));
         }
         let storage = Arc::clone(&self.buckets.storage);
-        let mut values = HashMap::new();
-        for key in &keys {
-            match storage.kv_get(bucket!(self, bucket), key).await {
-                Ok(value) => values.insert(key.clone(), value),
+        let mut found = Vec::new();
+        let mut bytes = 0;
+        for key in keys {
+            let value = match storage.kv_get(bucket!(self, bucket), &key).await {
+                Ok(value) => value,
                 Err(error) => return Ok(Err(failed(error))),
             };
+            bytes += value.as_ref().map_or(0, Vec::len);
+            if bytes > BATCH_BYTES_MAX {
+                return Ok(Err(Error::Other(format!("more than {BATCH_BYTES_MAX} bytes at once"))));
+            }
+            found.push(value.map(|value| (key, value)));
         }
-        let found = |key: String| {
-            let value = values.get(&key).cloned().flatten()?;
-            Some((key, value))
-        };
-        Ok(Ok(keys.into_iter().map(found).collect()))
+        Ok(Ok(found))
     }
 
     async fn set_many(

@@ -44,6 +44,10 @@ pub(crate) fn allow(wasi: &mut WasiCtxBuilder, gate: &Arc<Gate>, table: &Arc<Soc
                 if bind && peer.ip().is_unspecified() && peer.port() == 0 {
                     return true;
                 }
+                // Anybody may send to an open port: what comes unasked is no wish of the guest's.
+                if matches!(usage, SocketAddrUse::UdpReceive) && table.may(peer, intent).is_err() {
+                    return false;
+                }
                 let request = SocketRequest { table, peer, intent };
                 let allowed = gate.perform(request, |permit| async {
                     permit.spend();

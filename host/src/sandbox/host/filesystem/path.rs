@@ -88,6 +88,14 @@ impl FilesystemView<'_> {
         done.await.map_err(refusal)
     }
 
+    fn is_outside(&self, fd: &Resource<Descriptor>) -> FsResult<bool> {
+        let outside = self.state.preopens.outside.as_ref();
+        Ok(match self.state.table.get(fd)? {
+            Descriptor::Dir(dir) => outside.is_some_and(|outside| Arc::ptr_eq(&dir.dir, outside)),
+            Descriptor::File(_) => false,
+        })
+    }
+
     /// Where a file was when it was opened: by that name it was granted.
     fn opened_as(&self, fd: &Resource<Descriptor>) -> FsResult<PathBuf> {
         let path = self.state.preopens.files.get(&fd.rep());
@@ -375,6 +383,11 @@ impl HostDescriptor for FilesystemView<'_> {
         &mut self,
         fd: Resource<Descriptor>,
     ) -> FsResult<Resource<types::DirectoryEntryStream>> {
+        // A root is open without having been asked for, so listing it is a wish of its own. The
+        // folder that stands for all else is empty.
+        if !self.is_outside(&fd)? {
+            self.change(&fd, FileOperation::Read, |_| Ok(())).await?;
+        }
         self.wasi().read_directory(fd).await
     }
 

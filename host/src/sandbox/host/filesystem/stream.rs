@@ -20,6 +20,9 @@ pub(super) struct GatedOutput {
     offset: Option<u64>,
 }
 
+/// More than `check-write` ever allows.
+const WRITE_BYTES_MAX: usize = 1 << 20;
+
 /// One write is under way at most, as the interface has it.
 enum Stage {
     Ready(DynOutputStream),
@@ -82,6 +85,15 @@ impl GatedOutput {
     }
 }
 
+impl Drop for GatedOutput {
+    /// What was not written when the call ended is not written after it.
+    fn drop(&mut self) {
+        if let Stage::Writing(task) = &self.stage {
+            task.abort();
+        }
+    }
+}
+
 /// An error that can be shown in the journal.
 struct Shown(StreamError);
 
@@ -94,6 +106,11 @@ impl fmt::Display for Shown {
 #[wasmtime_wasi::async_trait]
 impl OutputStream for GatedOutput {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        if bytes.len() > WRITE_BYTES_MAX {
+            return Err(StreamError::Trap(wasmtime::Error::msg(
+                "write beyond what check-write allowed",
+            )));
+        }
         match std::mem::replace(&mut self.stage, Stage::Closed) {
             Stage::Ready(inner) => {
                 let writing = self.writing(inner, bytes);
