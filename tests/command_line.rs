@@ -259,7 +259,7 @@ fn bad_arguments_are_one_sentence_and_code_2() {
         (&["run", &calculator, "--store", "mysql:x"], &["sqlite:"]),
         (&["run", &calculator, "--", "x"], &["no command"]),
         (&["audit", "show", "abc", "--store", "sqlite:none.db"], &["no journal at none.db"]),
-        (&["rnu"], &["run"]),
+        (&["inspct"], &["inspect"]),
     ] {
         user.run(arguments).complains(2, words);
     }

@@ -103,12 +103,23 @@ impl Sandbox {
     /// # Errors
     /// One sentence that says what is wrong with the bytes.
     pub fn load(&self, name: &str, bytes: &[u8]) -> Result<Program, BadPlugin> {
-        let program = self.load_on(&self.main, name, bytes)?;
-        let pooled = self.services.profile == Profile::Daemon;
-        if !pooled || engine::fits_the_pool(program.pre.component()) {
-            return Ok(program);
+        let loaded = self.load_on(&self.main, name, bytes);
+        let fits = match &loaded {
+            Ok(program) => engine::fits_the_pool(program.pre.component()),
+            // The pool refuses what needs more memories or tables than a slot has. What is wrong in
+            // itself is refused below once more, in the same words.
+            Err(BadPlugin::Invalid(_)) => false,
+            Err(
+                BadPlugin::NotWasm(_)
+                | BadPlugin::Manifest(_)
+                | BadPlugin::Imports(_)
+                | BadPlugin::NothingToRun(_),
+            ) => true,
+        };
+        if fits || self.services.profile == Profile::OneShot {
+            return loaded;
         }
-        // Both engines make the same code, so the second load is from the cache.
+        // Both engines make the same code, so a second load is from the cache.
         self.load_on(self.on_demand()?, name, bytes)
     }
 

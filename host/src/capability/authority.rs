@@ -26,8 +26,8 @@ impl Authority {
         Self::default()
     }
 
-    /// The grants among `grants` that are for every plugin, or for one whose name is `meant`. Host folders are resolved here, once:
-    /// a link that changes later does not move a root.
+    /// The grants among `grants` that are for every plugin, or for one whose name is `meant`. Host
+    /// folders are resolved here, once: a link that changes later does not move a root.
     ///
     /// # Errors
     /// When a root or a denied path cannot be resolved; the sentence names it.

@@ -1,10 +1,10 @@
 //! Compiled components on disk, so that a component is compiled once.
 //!
 //! Compiled code is native code: loading a file that someone else wrote would be running it. So
-//! code is stored under the hash of its bytes, and a note beside it says which hash belongs to which
-//! component, sealed with a key. The key lies beside the files, all are readable by their owner
-//! alone, and what is not sealed, or whose bytes have another hash, is compiled again, never loaded.
-//! Whoever can read the key can already run code as this user.
+//! code is stored under the hash of its bytes, and a note beside it, sealed with a key, says which
+//! hash belongs to which component. The key lies beside the files, all are readable by their owner
+//! alone, and what is not sealed, or whose bytes have another hash, is compiled again and never
+//! loaded. Whoever can read the key can already run code as this user.
 //!
 //! The code's file is mapped, not read: of 60 MB of compiled Python most is never touched.
 //!
