@@ -1,7 +1,19 @@
-//! An operating system for AI agents, as a library.
+//! An operating system for AI agents, as a library: [`kernel::Kernel::builder`] is its door.
 //!
 //! # Layers, top to bottom: a module names only modules below it
-//! `cli` → `config` → `kernel` → `sandbox` → `capability` → `journal` → `storage` → `types`
+//! [`cli`] words · [`config`] the file and the user's folders · [`kernel`] sessions and the one door
+//! · [`sandbox`] wasmtime, limits, what guests import · [`capability`] grants and the one gate ·
+//! [`journal`] the hash-chained record · [`storage`] SQLite · [`types`] the words all share.
+//!
+//! # The walk of one call
+//! `cli::run` → [`kernel::Kernel::submit`] checks the arguments and has the accepted row sealed →
+//! `sandbox` runs the export in a fresh store → a guest's import becomes a request →
+//! [`capability::gate::Gate::perform`] checks it, seals the verdict, spends the permit, seals the
+//! outcome → the answer and what it took go back up.
+//!
+//! # Invariants
+//! One door, one gate, one log; authority only shrinks; nothing ambient; everything has a limit; a
+//! bad guest costs only itself. `ARCHITECTURE.md` says which test keeps each.
 
 pub mod capability;
 pub mod cli;
