@@ -89,5 +89,7 @@ fi
 if [ $long = yes ]; then
     echo "== benches ($SECONDS s)"
     cargo bench --locked -p aos-host
+    # The journal's own measurements, which assert nothing and so are left out above.
+    tests --lib -- --ignored --nocapture --test-threads=1 timing
 fi
 echo "== all of it passed in $SECONDS s"
