@@ -1,12 +1,12 @@
 //! An operating system for AI agents, as a library: [`kernel::Kernel::builder`] is its door.
 //!
 //! # Layers, top to bottom: a module names only modules below it
-//! [`cli`] words · [`config`] the file and the user's folders · [`kernel`] sessions and the one door
-//! · [`sandbox`] wasmtime, limits, what guests import · [`capability`] grants and the one gate ·
-//! [`journal`] the hash-chained record · [`storage`] SQLite · [`types`] the words all share.
+//! [`cli`] words, [`config`] the file and the user's folders, [`kernel`] sessions and the one door,
+//! [`sandbox`] wasmtime, limits, what guests import, [`capability`] grants and the one gate,
+//! [`journal`] the hash-chained record, [`storage`] SQLite, [`types`] the words all share.
 //!
 //! # The walk of one call
-//! `cli::run` → [`kernel::Kernel::submit`] checks the arguments and has the accepted row sealed →
+//! `cli::run`, [`kernel::Kernel::submit`] checks the arguments and has the accepted row sealed →
 //! `sandbox` runs the export in a fresh store → a guest's import becomes a request →
 //! [`capability::gate::Gate::perform`] checks it, seals the verdict, spends the permit, seals the
 //! outcome → the answer and what it took go back up.
