@@ -3,6 +3,7 @@
 //! The sandbox runs a program and says how it ended. What the program may do is the gate's to
 //! decide, who may run it the kernel's.
 
+pub mod agent;
 pub mod cache;
 pub mod engine;
 pub mod host;

@@ -132,7 +132,7 @@ pub fn code_of(fault: &Fault) -> Code {
         },
         Fault::Ended(ended) => match ended {
             Ended::Limit(_) => Code::Limit,
-            Ended::Trapped(_) => Code::Tool,
+            Ended::Trapped(_) | Ended::Killed(_) => Code::Tool,
             Ended::BadAnswer(_) => Code::Plugin,
             Ended::Journal(_) | Ended::Host(_) => Code::Host,
         },

@@ -227,6 +227,8 @@ impl Session {
             stdout: streams.stdout.clone(),
             stderr: streams.stderr.clone(),
             progress: progress.clone(),
+            desk: None,
+            turn: None,
         }
     }
 

@@ -10,6 +10,7 @@ use wit_component::ComponentEncoder;
 
 use crate::sandbox::cache::CompileCache;
 use crate::sandbox::host::bindings::ToolPre;
+use crate::sandbox::host::bindings::agent::AgentPre;
 use crate::sandbox::host::link::{Unoffered, unoffered};
 use crate::sandbox::manifest::Manifest;
 use crate::sandbox::plain::Exports;
@@ -48,6 +49,8 @@ fn unoffered_sentence(unoffered: &[Unoffered]) -> String {
 pub enum Kind {
     /// `aos:tool/tools`: a catalogue of tools.
     Tool(ToolPre<State>),
+    /// `aos:agent/program`: an agent.
+    Agent(AgentPre<State>),
     /// `wasi:cli/run`: a command.
     Command(CommandPre<State>),
     /// Anything else: its functions are tools.
@@ -59,6 +62,7 @@ impl Kind {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Tool(_) => "tool plugin",
+            Self::Agent(_) => "agent",
             Self::Command(_) => "command",
             Self::Plain(_) => "plain component",
         }
@@ -175,9 +179,7 @@ impl Loader<'_> {
             return Ok(Kind::Tool(ToolPre::new(pre.clone()).map_err(wrong)?));
         }
         if exports("aos:agent/program") {
-            return Err(BadPlugin::NothingToRun(
-                "it is an agent; this version runs tools, commands and plain components".into(),
-            ));
+            return Ok(Kind::Agent(AgentPre::new(pre.clone()).map_err(wrong)?));
         }
         if exports("wasi:cli/run") {
             return Ok(Kind::Command(CommandPre::new(pre.clone()).map_err(wrong)?));

@@ -19,7 +19,7 @@ use crate::sandbox::{Sandbox, tool};
 use crate::types::{Definition, LimitHit, Output, ToolError, Usage};
 
 /// Why a run ended without an answer.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Ended {
     /// A limit was reached.
     #[error("{0}")]
@@ -33,6 +33,9 @@ pub enum Ended {
     /// The journal could not be written, so the run was stopped.
     #[error("{0}")]
     Journal(String),
+    /// Somebody ended it: who, and why.
+    #[error("{0}")]
+    Killed(String),
     /// The host could not start it.
     #[error("the host could not run it: {0}")]
     Host(String),
@@ -64,7 +67,9 @@ impl Sandbox {
                 let found = Ok(tool::plain_definitions(exports));
                 Finished { result: found, usage: Usage::default() }
             }
-            Kind::Command(_) => Finished { result: Ok(Vec::new()), usage: Usage::default() },
+            Kind::Agent(_) | Kind::Command(_) => {
+                Finished { result: Ok(Vec::new()), usage: Usage::default() }
+            }
         }
     }
 
@@ -94,8 +99,8 @@ impl Sandbox {
                 })
                 .await
             }
-            Kind::Command(_) => Finished {
-                result: Err(Ended::BadAnswer("it is a command and has no tools".into())),
+            Kind::Agent(_) | Kind::Command(_) => Finished {
+                result: Err(Ended::BadAnswer("it has no tools".into())),
                 usage: Usage::default(),
             },
         }
@@ -118,6 +123,29 @@ impl Sandbox {
                 },
             };
             Ok(Ok(exit))
+        })
+        .await
+    }
+
+    /// Runs an agent to its own answer, or its own error. Its setup carries the desk.
+    pub async fn agent(
+        &self,
+        program: &Program,
+        setup: Setup,
+        task: &str,
+    ) -> Finished<Result<String, String>> {
+        let Kind::Agent(agent) = &program.kind else {
+            let refused = Ended::BadAnswer("it is no agent".into());
+            return Finished { result: Err(refused), usage: Usage::default() };
+        };
+        self.run(program, setup, async |limits, store| {
+            let agent = agent.instantiate_async(&mut *store).await?;
+            let answer = agent.aos_agent_program().call_run(&mut *store, task).await?;
+            let bytes = answer.as_ref().map_or_else(String::len, String::len) as u64;
+            if bytes > limits.output_bytes {
+                return Ok(Err(Ended::Limit(limits.hit(LimitName::Output))));
+            }
+            Ok(Ok(answer))
         })
         .await
     }
@@ -149,7 +177,9 @@ impl Sandbox {
 async fn tool(program: &Program, store: &mut Store<State>) -> wasmtime::Result<Tool> {
     match &program.kind {
         Kind::Tool(tool) => tool.instantiate_async(store).await,
-        Kind::Command(_) | Kind::Plain(_) => Err(wasmtime::Error::msg("no tool plugin")),
+        Kind::Agent(_) | Kind::Command(_) | Kind::Plain(_) => {
+            Err(wasmtime::Error::msg("no tool plugin"))
+        }
     }
 }
 
@@ -228,6 +258,9 @@ const FIELDS_TEXT: &str = "total size of fields exceeds limit";
 /// Which limit, or what else, ended a guest.
 fn ended(error: &wasmtime::Error, state: &State, limits: &Limits) -> Ended {
     let hit = |name| Ended::Limit(limits.hit(name));
+    if let Some(ended) = error.downcast_ref::<Ended>() {
+        return ended.clone();
+    }
     if let Some(limit) = error.downcast_ref::<LimitHit>() {
         return Ended::Limit(limit.clone());
     }

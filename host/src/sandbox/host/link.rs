@@ -9,7 +9,7 @@ use wasmtime_wasi::p2::bindings::filesystem;
 use crate::sandbox::host::bindings::aos::tool::call;
 use crate::sandbox::host::config::ConfigValues;
 use crate::sandbox::host::filesystem::{FilesystemView, GatedFilesystem};
-use crate::sandbox::host::{keyvalue, sockets};
+use crate::sandbox::host::{agent, keyvalue, sockets};
 use crate::sandbox::program::one_line;
 use crate::sandbox::state::State;
 
@@ -26,6 +26,7 @@ pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     wasmtime_wasi_config::add_to_linker(l, ConfigValues::view)?;
     keyvalue::add_to_linker(l)?;
     call::add_to_linker::<_, HasSelf<State>>(l, |state| state)?;
+    agent::add_to_linker(l)?;
     // Files and the look-up of names are this host's own, in the place of wasmtime-wasi's.
     l.allow_shadowing(true);
     filesystem::types::add_to_linker::<_, GatedFilesystem>(l, |state| FilesystemView::of(state))?;
@@ -59,10 +60,14 @@ pub struct Unoffered {
     pub offered_by: &'static str,
 }
 
-/// The imports of a component that the linker cannot give.
+/// The imports of a component that nobody gives it. Agents' own are for those who export a program.
 pub(crate) fn unoffered(component: &Component, engine: &Engine) -> Vec<Unoffered> {
     let of_type = component.component_type();
-    let missing = of_type.imports(engine).filter(|(name, item)| !offers(engine, name, &item.ty));
+    let is_agent = of_type.exports(engine).any(|(name, _)| bare(name) == "aos:agent/program");
+    let offers = |name: &str, item: &ComponentItem| {
+        offers(engine, name, item) || (is_agent && OFFERED_TO_AGENTS.contains(&bare(name)))
+    };
+    let missing = of_type.imports(engine).filter(|(name, item)| !offers(name, &item.ty));
     missing
         .map(|(name, _)| Unoffered { name: name.to_owned(), offered_by: offered_by(name) })
         .collect()
@@ -74,7 +79,7 @@ fn offers(engine: &Engine, name: &str, item: &ComponentItem) -> bool {
             // An interface of types alone needs nobody to offer it.
             let called = |item: &ComponentItem| matches!(item, ComponentItem::ComponentFunc(_));
             !instance.exports(engine).any(|(_, item)| called(&item.ty))
-                || OFFERED.contains(&name.split('@').next().unwrap_or(name))
+                || OFFERED.contains(&bare(name))
         }
         ComponentItem::Type(_) => true,
         ComponentItem::ComponentFunc(_)
@@ -84,6 +89,15 @@ fn offers(engine: &Engine, name: &str, item: &ComponentItem) -> bool {
         | ComponentItem::Resource(_) => false,
     }
 }
+
+/// An interface's name without its version.
+fn bare(name: &str) -> &str {
+    name.split('@').next().unwrap_or(name)
+}
+
+/// What [`linker`] links besides [`OFFERED`], for agents alone.
+pub const OFFERED_TO_AGENTS: &[&str] =
+    &["aos:agent/context", "aos:agent/model", "aos:agent/process", "aos:tool/toolbox"];
 
 /// The interfaces that [`linker`] links, without their versions; a test holds it against the
 /// linker itself.
@@ -151,7 +165,7 @@ fn offered_by(name: &str) -> &'static str {
     let bare = name.split('@').next().unwrap_or(name);
     let package = bare.split('/').next().unwrap_or(bare);
     match package {
-        "aos:agent" => "an agent's host: this version runs tools, commands and plain components",
+        "aos:agent" => "being an agent: it exports no `aos:agent/program`",
         "aos:tool" => "a host that lets tools call tools, which this version does not",
         "wasi:nn" | "wasi:webgpu" | "wasi:blobstore" | "wasi:messaging" => {
             "a host with that WASI proposal, which this one does not implement"
