@@ -9,8 +9,10 @@ use sha2::{Digest, Sha256};
 use crate::support::top;
 
 /// Top to bottom: a module names only modules below it.
-const LAYERS: [&str; 9] =
-    ["cli", "config", "kernel", "sandbox", "capability", "model", "journal", "storage", "types"];
+const LAYERS: [&str; 11] = [
+    "cli", "config", "kernel", "scheduler", "sandbox", "capability", "model", "pager", "journal",
+    "storage", "types",
+];
 
 /// Lines of a file before its tests.
 const FILE_LINES_MAX: usize = 500;

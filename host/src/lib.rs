@@ -5,6 +5,7 @@
 //! [`sandbox`] wasmtime, limits, what guests import, [`capability`] grants and the one gate,
 //! [`model`] language models and their providers, [`journal`] the hash-chained record, [`storage`]
 //! SQLite, [`types`] the words all share.
+//! [`pager`] the window, eviction and recall, [`journal`] the hash-chained record, [`storage`] SQLite, [`types`] the words all share.
 //!
 //! # The walk of one call
 //! `cli::run`, [`kernel::Kernel::submit`] checks the arguments and has the accepted row sealed →
@@ -22,6 +23,8 @@ pub mod config;
 pub mod journal;
 pub mod kernel;
 pub mod model;
+pub mod pager;
 pub mod sandbox;
+pub mod scheduler;
 pub mod storage;
 pub mod types;
