@@ -10,8 +10,17 @@ use crate::support::top;
 
 /// Top to bottom: a module names only modules below it.
 const LAYERS: [&str; 11] = [
-    "cli", "config", "kernel", "scheduler", "sandbox", "capability", "model", "pager", "journal",
-    "storage", "types",
+    "cli",
+    "config",
+    "kernel",
+    "scheduler",
+    "sandbox",
+    "capability",
+    "model",
+    "pager",
+    "journal",
+    "storage",
+    "types",
 ];
 
 /// Lines of a file before its tests.

@@ -3,25 +3,30 @@
 //! It resolves and checks what is asked, records it, has the sandbox run it behind a gate, and
 //! records how it ended. Until there is a scheduler it dispatches at once.
 
+pub mod agents;
 mod bounds;
 mod catalogue;
+mod executor;
 mod session;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::OnceCell;
 
 pub use session::{Session, SessionOptions, Streams};
 
+use self::agents::{AgentOptions, Agents};
 use self::catalogue::Catalogue;
 use crate::journal::{Journal, JournalError, JournalOptions};
 use crate::sandbox::cache::{CACHE_BYTES_DEFAULT, CompileCache};
 use crate::sandbox::engine::Profile;
 use crate::sandbox::program::{BadPlugin, CompileEvent, OnCompile, Program};
+use crate::sandbox::state::Turn;
 use crate::sandbox::{Ended, Sandbox, Services};
 use crate::storage::{Storage, StorageError, StoreUrl};
-use crate::types::{Definition, Reply, Syscall, ToolError};
+use crate::types::{Definition, Output, Reply, Syscall, ToolError};
 
 /// Why the kernel has no reply: one variant for each kind of blame.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +78,7 @@ struct Parts {
     sandbox: Sandbox,
     journal: Journal,
     storage: Arc<dyn Storage>,
+    agents: std::sync::OnceLock<Agents>,
 }
 
 impl std::fmt::Debug for Parts {
@@ -146,7 +152,8 @@ impl Builder {
         let sandbox = Sandbox::new(services, cache, self.on_compile)
             .map_err(|error| Fault::Host(format!("the engine does not start: {error}")))?;
         let journal = Journal::open(Arc::clone(&storage), self.journal).await?;
-        Ok(Kernel { parts: Arc::new(Parts { sandbox, journal, storage }) })
+        let agents = std::sync::OnceLock::new();
+        Ok(Kernel { parts: Arc::new(Parts { sandbox, journal, storage, agents }) })
     }
 }
 
@@ -191,7 +198,7 @@ impl Kernel {
                 Ok(Reply::Definitions(catalogue.definitions().to_vec()))
             }
             Syscall::Call { tool, arguments } => {
-                self.call(session, tool.as_deref(), &arguments).await
+                self.call(session, tool.as_deref(), &arguments, None, None).await
             }
             Syscall::Run { arguments } => self.run(session, arguments).await,
         }
@@ -209,11 +216,50 @@ impl Kernel {
         plugin.catalogue.get_or_try_init(ask).await
     }
 
+    /// Starts the workers that run agents.
+    ///
+    /// # Errors
+    /// When they run already, or the system gives no threads.
+    pub fn start_agents(&self, options: AgentOptions) -> Result<&Agents, Fault> {
+        let agents = Agents::start(self, options)?;
+        match self.parts.agents.set(agents) {
+            Ok(()) => self.agents(),
+            Err(_second) => Err(Fault::Host("agents run already".into())),
+        }
+    }
+
+    /// The agents of this host.
+    ///
+    /// # Errors
+    /// When [`Kernel::start_agents`] was not called.
+    pub fn agents(&self) -> Result<&Agents, Fault> {
+        self.parts.agents.get().ok_or_else(|| Fault::Host("no agents run here".into()))
+    }
+
+    /// One tool call on behalf of an agent, in the agent's turns.
+    async fn call_in_turn(
+        &self,
+        session: &Session,
+        tool: &str,
+        arguments: &serde_json::Value,
+        turn: Option<Arc<Turn>>,
+        timeout: Option<Duration>,
+    ) -> Result<Output, Fault> {
+        match self.call(session, Some(tool), arguments, turn, timeout).await? {
+            Reply::Output(output, _) => Ok(output),
+            Reply::Definitions(_) | Reply::Exit(..) => {
+                Err(Fault::Host("a call was answered with something else".into()))
+            }
+        }
+    }
+
     async fn call(
         &self,
         session: &Session,
         tool: Option<&str>,
         arguments: &serde_json::Value,
+        turn: Option<Arc<Turn>>,
+        timeout: Option<Duration>,
     ) -> Result<Reply, Fault> {
         let catalogue = self.catalogue(session).await?;
         let tool = catalogue.find(tool).map_err(Fault::Tool)?;
@@ -222,7 +268,11 @@ impl Kernel {
         let call = session.accept_call(tool.definition(), &text).await?;
         let program = &session.plugin.program;
         let name = &tool.definition().name;
-        let setup = session.setup(&call).await?;
+        let mut setup = session.setup(&call).await?;
+        setup.turn = turn;
+        if let Some(timeout) = timeout {
+            setup.limits.wall = setup.limits.wall.min(timeout);
+        }
         let finished = self.parts.sandbox.call(program, setup, name, arguments, &text).await;
         let usage = finished.usage;
         let answer = match finished.result {

@@ -53,9 +53,11 @@
 //! is in no error, `Debug`, log or URL; text of a remote server is scrubbed of it.
 
 pub mod completion;
+pub mod draft;
 pub mod error;
 pub mod request;
 
 pub use completion::{Completion, Delta, Demand, Spent, Stop, TokenUsage};
+pub use draft::*;
 pub use error::ModelError;
 pub use request::{Breakpoint, Caller, Message, Part, Request, Role, ToolChoice, ToolOffer};

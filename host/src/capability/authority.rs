@@ -18,6 +18,9 @@ pub struct Authority {
     env: Vec<NamePattern>,
     config: Vec<NamePattern>,
     keyvalue: Vec<NamePattern>,
+    tool: Vec<NamePattern>,
+    model: Vec<NamePattern>,
+    spawn: Vec<NamePattern>,
 }
 
 impl Authority {
@@ -52,9 +55,33 @@ impl Authority {
                 Scope::Env(name) => authority.env.push(name),
                 Scope::Config(name) => authority.config.push(name),
                 Scope::KeyValue(name) => authority.keyvalue.push(name),
+                Scope::Tool(name) => authority.tool.push(name),
+                Scope::Model(name) => authority.model.push(name),
+                Scope::Spawn(name) => authority.spawn.push(name),
             }
         }
         Ok(authority)
+    }
+
+    /// What an agent itself may name: tools, models, programs. Its other grants are for its tools.
+    pub fn of_agent(grants: &[Grant]) -> Self {
+        let mut authority = Self::default();
+        for grant in grants.iter().filter(|grant| grant.plugin.is_none()) {
+            match grant.scope.clone() {
+                Scope::Tool(name) => authority.tool.push(name),
+                Scope::Model(name) => authority.model.push(name),
+                Scope::Spawn(name) => authority.spawn.push(name),
+                Scope::Read(_)
+                | Scope::Write(_)
+                | Scope::Net(_)
+                | Scope::Tcp(_)
+                | Scope::Udp(_)
+                | Scope::Env(_)
+                | Scope::Config(_)
+                | Scope::KeyValue(_) => {}
+            }
+        }
+        authority
     }
 
     /// What the manifest asks for; none when there is no manifest.
@@ -88,6 +115,9 @@ impl Authority {
             Capability::Env => &self.env,
             Capability::Config => &self.config,
             Capability::KeyValue => &self.keyvalue,
+            Capability::Tool => &self.tool,
+            Capability::Model => &self.model,
+            Capability::Spawn => &self.spawn,
             Capability::Read
             | Capability::Write
             | Capability::Net
@@ -149,6 +179,12 @@ fn remedy(capability: Capability, target: &str) -> String {
         Capability::Read | Capability::Write => format!("`{flag} HOST_FOLDER:{target}`"),
         Capability::Net | Capability::Tcp | Capability::Udp => format!("`{flag} '{target}'`"),
         Capability::Config => format!("`{flag} {target}=VALUE`"),
-        Capability::Env | Capability::KeyValue => format!("`{flag} {target}`"),
+        Capability::Tool => {
+            let plugin = target.split("__").next().unwrap_or(target);
+            format!("`{flag} {plugin}`")
+        }
+        Capability::Env | Capability::KeyValue | Capability::Model | Capability::Spawn => {
+            format!("`{flag} {target}`")
+        }
     }
 }

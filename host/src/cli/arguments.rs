@@ -209,7 +209,10 @@ fn granted_environment(options: &mut SessionOptions) {
             | Scope::Tcp(_)
             | Scope::Udp(_)
             | Scope::Config(_)
-            | Scope::KeyValue(_) => None,
+            | Scope::KeyValue(_)
+            | Scope::Tool(_)
+            | Scope::Model(_)
+            | Scope::Spawn(_) => None,
         })
         .collect();
     for pattern in patterns {

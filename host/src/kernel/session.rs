@@ -92,6 +92,23 @@ impl Session {
         options: SessionOptions,
     ) -> Result<Self, Fault> {
         let program = &plugin.program;
+        let written: Vec<String> = options.grants.iter().map(|(_, text)| text.clone()).collect();
+        let chain = journal.chain(Opening {
+            plugin: &program.name,
+            component: Some(program.hash),
+            host_version: env!("CARGO_PKG_VERSION"),
+            grants: &written,
+        });
+        Self::open_in(chain, plugin, options)
+    }
+
+    /// Opens a session that is written down in a chain that is open already: an agent's.
+    pub(super) fn open_in(
+        chain: Chain,
+        plugin: Arc<Plugin>,
+        options: SessionOptions,
+    ) -> Result<Self, Fault> {
+        let program = &plugin.program;
         let asks = program.manifest.as_ref().map(|manifest| manifest.asks()).transpose();
         let asks = asks.map_err(Fault::Caller)?;
         let grants: Vec<Grant> = options.grants.iter().map(|(grant, _)| grant.clone()).collect();
@@ -103,13 +120,6 @@ impl Session {
         };
         let authority = Authority::for_plugin(&meant, asks, &grants, &options.denied_paths)
             .map_err(|error| Fault::Caller(error.to_string()))?;
-        let written: Vec<String> = options.grants.iter().map(|(_, text)| text.clone()).collect();
-        let chain = journal.chain(Opening {
-            plugin: &program.name,
-            component: Some(program.hash),
-            host_version: env!("CARGO_PKG_VERSION"),
-            grants: &written,
-        });
         let authority = Arc::new(authority);
         Ok(Self {
             plugin,

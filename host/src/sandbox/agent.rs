@@ -3,6 +3,8 @@
 //!
 //! The sandbox carries them; what they mean is the kernel's business.
 
+mod words;
+
 use std::pin::Pin;
 
 use serde::{Deserialize, Serialize};
