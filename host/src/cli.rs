@@ -9,7 +9,6 @@ mod exit;
 mod input;
 mod inspect;
 mod new;
-mod plugin;
 mod render;
 mod run;
 mod terminal;

@@ -1,11 +1,14 @@
 //! Where the host keeps things and what it starts from: the configuration file, the environment
 //! and the defaults, as one value. Flags come on top, in `cli`.
 
+pub mod agent;
+pub mod plugins;
+
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::sandbox::limits::Limits;
 use crate::storage::StoreUrl;
@@ -68,7 +71,7 @@ struct GrantsTable {
 }
 
 /// The limits that a file or flags set; what they leave out stays as it was.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LimitsTable {
     /// `memory`.
@@ -119,7 +122,7 @@ impl LimitsTable {
 }
 
 /// A number of bytes, as `64KiB`, `1MB` or `4096`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Text")]
 pub struct Bytes(pub u64);
 
@@ -154,6 +157,12 @@ impl FromStr for Time {
         humantime::parse_duration(text)
             .map(Self)
             .map_err(|_| format!("`{text}` is no time; write it like 30s, 2m or 500ms"))
+    }
+}
+
+impl Serialize for Time {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&humantime::format_duration(self.0))
     }
 }
 

@@ -5,10 +5,10 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::exit::{Code, Failure, code_of};
+use super::render;
 use super::run::{Format, kernel};
 use super::terminal::{self, visible};
-use super::{plugin, render};
-use crate::config::Config;
+use crate::config::{Config, plugins};
 use crate::kernel::{Fault, Plugin, SessionOptions};
 use crate::sandbox::inspect::{Inspection, inspect as read};
 use crate::sandbox::program::binary;
@@ -31,7 +31,8 @@ struct Loaded {
 }
 
 pub async fn inspect(config: &Config, arguments: InspectArgs) -> Result<Code, Failure> {
-    let found = plugin::find(&arguments.plugin, &config.plugin_path)?;
+    let found = plugins::find(&arguments.plugin, &config.plugin_path)
+        .map_err(|sentence| Failure::new(Code::Plugin, sentence))?;
     let wrong =
         |sentence: String| Failure::new(Code::Plugin, format!("{}: {sentence}", found.origin));
     let bytes = binary(&found.bytes).map_err(|error| wrong(error.to_string()))?;
@@ -51,7 +52,7 @@ pub async fn inspect(config: &Config, arguments: InspectArgs) -> Result<Code, Fa
 }
 
 /// Looking leaves no trace in the journal: a store in memory serves.
-async fn load(config: &Config, found: &plugin::Found) -> Result<Loaded, Fault> {
+async fn load(config: &Config, found: &plugins::Found) -> Result<Loaded, Fault> {
     let config = Config { store: StoreUrl::Memory, ..config.clone() };
     let kernel = kernel(&config).await.map_err(|failure| Fault::Host(failure.sentence))?;
     let plugin = kernel.load(&found.name, &found.bytes)?;

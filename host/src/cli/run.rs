@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::arguments::{GrantArgs, LimitArgs, session_options};
 use super::exit::{Code, Failure, code_of, command_code};
-use super::{input, plugin, render, terminal};
-use crate::config::Config;
+use super::{input, render, terminal};
+use crate::config::{Config, plugins};
 use crate::kernel::{Fault, Kernel, Session, SessionOptions, Streams};
 use crate::sandbox::host::call::Progress;
 use crate::sandbox::plain::arguments::arguments_from_pairs;
@@ -69,7 +69,8 @@ pub async fn run(config: &Config, arguments: RunArgs) -> Result<Code, Failure> {
         true => failure,
         false => Failure { code: Code::Guest(127), ..failure },
     };
-    let found = plugin::find(&arguments.plugin, &folders).map_err(missing)?;
+    let found = plugins::find(&arguments.plugin, &folders)
+        .map_err(|sentence| missing(Failure::new(Code::Plugin, sentence)))?;
     let mut options = session_options(config, &arguments.grants, &arguments.limits)?;
     options.known_as = found.looked_up.then(|| found.name.clone());
     options.progress = Some(Progress(Arc::new(terminal::progress_bar())));
@@ -81,7 +82,7 @@ pub async fn run(config: &Config, arguments: RunArgs) -> Result<Code, Failure> {
 
 async fn run_in(
     kernel: &Kernel,
-    found: &plugin::Found,
+    found: &plugins::Found,
     mut options: SessionOptions,
     arguments: RunArgs,
 ) -> Result<Code, Failure> {
@@ -104,7 +105,7 @@ async fn run_in(
 /// Before anything is written down: a command has no tools, and a tool no command line.
 fn refuse_what_does_not_fit(
     is_command: bool,
-    found: &plugin::Found,
+    found: &plugins::Found,
     arguments: &RunArgs,
 ) -> Result<(), Failure> {
     let refuse = |sentence: &str| Err(Failure::usage(format!("{} {sentence}", found.origin)));

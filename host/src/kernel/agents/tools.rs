@@ -84,6 +84,10 @@ impl Agents {
         }
         let mut options = process.holdings.options.clone();
         options.known_as = Some(held.alias.clone());
+        if held.plugin.program().manifest.is_none() {
+            // It asks for nothing by itself: only what names it is for it.
+            options.grants.retain(|(grant, _)| grant.plugin.is_some());
+        }
         let opened = Session::open_in(process.chain.clone(), Arc::clone(&held.plugin), options);
         let session = Arc::new(opened.map_err(|fault| Ended::Host(fault.to_string()))?);
         sessions.push((held.alias.clone(), Arc::clone(&session)));

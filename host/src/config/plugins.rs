@@ -3,7 +3,6 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::exit::{Code, Failure};
 use crate::sandbox::plain::nearest;
 use crate::sandbox::program::COMPONENT_BYTES_MAX;
 
@@ -37,7 +36,7 @@ pub const EMBEDDED: &[(&str, &[u8])] = embedded!["calculator", "files", "http", 
 ///
 /// # Errors
 /// One sentence: not there (with the nearest name), a folder, unreadable, too large.
-pub fn find(wanted: &str, folders: &[PathBuf]) -> Result<Found, Failure> {
+pub fn find(wanted: &str, folders: &[PathBuf]) -> Result<Found, String> {
     let path = Path::new(wanted);
     let is_path =
         wanted.contains('/') || path.extension().is_some_and(|end| end == "wasm" || end == "wat");
@@ -63,7 +62,7 @@ pub fn find(wanted: &str, folders: &[PathBuf]) -> Result<Found, Failure> {
     }
 }
 
-fn not_found(wanted: &str, folders: &[PathBuf]) -> Failure {
+fn not_found(wanted: &str, folders: &[PathBuf]) -> String {
     let names = EMBEDDED.iter().map(|(name, _)| *name);
     let proposal = match nearest(wanted, names.clone()) {
         Some(near) => format!("; did you mean `{near}`?"),
@@ -76,11 +75,11 @@ fn not_found(wanted: &str, folders: &[PathBuf]) -> Failure {
             )
         }
     };
-    Failure::new(Code::Plugin, format!("there is no plugin `{wanted}`{proposal}"))
+    format!("there is no plugin `{wanted}`{proposal}")
 }
 
-fn read(path: &Path) -> Result<Found, Failure> {
-    let fail = |what: &str| Failure::new(Code::Plugin, format!("{}: {what}", path.display()));
+fn read(path: &Path) -> Result<Found, String> {
+    let fail = |what: &str| format!("{}: {what}", path.display());
     let metadata = std::fs::metadata(path).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => fail("there is no such file"),
         _ => fail(&error.to_string()),
