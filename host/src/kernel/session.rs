@@ -238,6 +238,7 @@ impl Session {
             stderr: streams.stderr.clone(),
             progress: progress.clone(),
             desk: None,
+            fate: None,
             turn: None,
         }
     }
