@@ -22,6 +22,9 @@ pub struct InspectArgs {
     /// How it is written
     #[arg(long, short, value_enum, default_value = "text")]
     output: Format,
+    /// A folder in which plugins are looked up by name, before the configured ones
+    #[arg(long, value_name = "FOLDER")]
+    plugin_path: Vec<std::path::PathBuf>,
 }
 
 /// What could be learnt by loading it, or why it could not be loaded.
@@ -31,7 +34,9 @@ struct Loaded {
 }
 
 pub async fn inspect(config: &Config, arguments: InspectArgs) -> Result<Code, Failure> {
-    let found = plugin::find(&arguments.plugin, &config.plugin_path)?;
+    let folders: Vec<_> =
+        arguments.plugin_path.iter().chain(&config.plugin_path).cloned().collect();
+    let found = plugin::find(&arguments.plugin, &folders)?;
     let wrong =
         |sentence: String| Failure::new(Code::Plugin, format!("{}: {sentence}", found.origin));
     let bytes = binary(&found.bytes).map_err(|error| wrong(error.to_string()))?;
@@ -46,6 +51,8 @@ pub async fn inspect(config: &Config, arguments: InspectArgs) -> Result<Code, Fa
     terminal::print_line(&text)?;
     match loaded {
         Ok(_) => Ok(Code::Ok),
+        // The problem stands in the JSON.
+        Err(fault) if arguments.output == Format::Json => Err(Failure::silent(code_of(&fault))),
         Err(fault) => Err(Failure::new(code_of(&fault), format!("{}: {fault}", found.origin))),
     }
 }

@@ -76,13 +76,15 @@ fn not_found(wanted: &str, folders: &[PathBuf]) -> Failure {
             )
         }
     };
-    Failure::new(Code::Plugin, format!("there is no plugin `{wanted}`{proposal}"))
+    Failure::new(Code::Missing, format!("there is no plugin `{wanted}`{proposal}"))
 }
 
 fn read(path: &Path) -> Result<Found, Failure> {
     let fail = |what: &str| Failure::new(Code::Plugin, format!("{}: {what}", path.display()));
     let metadata = std::fs::metadata(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => fail("there is no such file"),
+        std::io::ErrorKind::NotFound => {
+            Failure { code: Code::Missing, ..fail("there is no such file") }
+        }
         _ => fail(&error.to_string()),
     })?;
     if metadata.is_dir() {

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
-use super::exit::code_of;
+use super::exit::{Code, code_of};
 use super::terminal::{shown, visible};
 use crate::kernel::{Fault, Plugin};
 use crate::sandbox::Ended;
@@ -70,6 +70,18 @@ pub fn answer_json(
     pretty(&answer)
 }
 
+/// A failure that came before any call, in the shape of [`answer_json`]: nothing was denied, used
+/// or written down.
+pub fn failure_json(code: Code, sentence: &str) -> String {
+    pretty(&json!({
+        "ok": false,
+        "error": { "kind": code.word(), "message": sentence },
+        "denials": [],
+        "usage": Usage::default(),
+        "chain": null,
+    }))
+}
+
 fn content_json(content: &Content) -> Value {
     let blob = |kind: &str, blob: &Blob| {
         json!({
@@ -92,7 +104,7 @@ fn content_json(content: &Content) -> Value {
 
 fn error_json(fault: &Fault) -> Value {
     let mut error = json!({
-        "kind": format!("{:?}", code_of(fault)).to_lowercase(),
+        "kind": code_of(fault).word(),
         "message": fault.to_string(),
     });
     match fault {

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use serde_json::Value;
 
 use super::arguments::{GrantArgs, LimitArgs, session_options};
-use super::exit::{Code, Failure, code_of, command_code};
+use super::exit::{Asked, Code, Failure, code_of, command_code};
 use super::{input, plugin, render, terminal};
 use crate::config::Config;
 use crate::kernel::{Fault, Kernel, Session, SessionOptions, Streams};
@@ -64,12 +64,7 @@ impl RunArgs {
 pub async fn run(config: &Config, arguments: RunArgs) -> Result<Code, Failure> {
     let folders: Vec<_> =
         arguments.plugin_path.iter().chain(&config.plugin_path).cloned().collect();
-    // After `--` the caller expects a command's exit codes.
-    let missing = |failure: Failure| match arguments.arguments.is_empty() {
-        true => failure,
-        false => Failure { code: Code::Guest(127), ..failure },
-    };
-    let found = plugin::find(&arguments.plugin, &folders).map_err(missing)?;
+    let found = plugin::find(&arguments.plugin, &folders)?;
     let mut options = session_options(config, &arguments.grants, &arguments.limits)?;
     options.known_as = found.looked_up.then(|| found.name.clone());
     options.progress = Some(Progress(Arc::new(terminal::progress_bar())));
@@ -94,7 +89,10 @@ async fn run_in(
             Streams { stdin: Input::Process, stdout: Sink::Stdout, stderr: Sink::Stderr };
     }
     refuse_what_does_not_fit(is_command, found, &arguments)?;
-    let session = kernel.session(plugin, options)?;
+    let session = kernel.session(plugin, options).map_err(|fault| match is_command {
+        true => Failure::from(fault).of_a_command(),
+        false => fault.into(),
+    })?;
     if is_command {
         return command(kernel, session, arguments).await;
     }
@@ -142,10 +140,12 @@ async fn command(kernel: &Kernel, session: Session, arguments: RunArgs) -> Resul
     if code != Code::Guest(0) {
         render::tell_denials(&denials);
     }
-    match code {
-        Code::Guest(_) if sentence.is_empty() => Ok(code),
-        code => Err(Failure::new(code, sentence)),
+    if sentence.is_empty() {
+        return Ok(code);
     }
+    // Its stdout is the command's own, whatever format was asked for.
+    Failure::new(code, sentence).tell(Asked::default());
+    Err(Failure::silent(code))
 }
 
 /// An exit code as the shell sees it.
@@ -160,7 +160,8 @@ fn outcome(fault: Option<&Fault>) -> &'static str {
         Some(Code::Denied) => "denied",
         Some(Code::Limit) => "limit",
         Some(Code::Tool | Code::Usage) => "error",
-        Some(Code::Plugin | Code::Host | Code::Ok | Code::Guest(_)) => "fault",
+        Some(Code::Signal(_)) => "interrupted",
+        Some(Code::Plugin | Code::Missing | Code::Host | Code::Ok | Code::Guest(_)) => "fault",
     }
 }
 
