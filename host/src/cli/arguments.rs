@@ -7,7 +7,7 @@ use clap::Args;
 use super::exit::Failure;
 use crate::capability::grant::{Capability, Grant, Scope};
 use crate::capability::names::NamePattern;
-use crate::config::{Bytes, Config, LimitsTable, Time};
+use crate::config::{Bytes, Config, LimitsTable, Time, ZERO};
 use crate::kernel::SessionOptions;
 use crate::sandbox::state::Ambient;
 
@@ -119,6 +119,14 @@ pub fn session_options(
     grants: &GrantArgs,
     limits: &LimitArgs,
 ) -> Result<SessionOptions, Failure> {
+    let limits = limits.table();
+    if let Some(key) = limits.zero() {
+        let flag = match key {
+            "timeout" => "--timeout".to_owned(),
+            key => format!("--max-{}", key.replace('_', "-")),
+        };
+        return Err(Failure::usage(format!("{flag} is 0; {ZERO}")));
+    }
     let mut options = SessionOptions {
         denied_paths: config
             .denied_paths
@@ -128,7 +136,7 @@ pub fn session_options(
             // What the host itself trusts is in no grant, whatever folder it lies in.
             .chain(config.own_paths())
             .collect(),
-        limits: limits.table().over(&config.limits),
+        limits: limits.over(&config.limits),
         ambient: Ambient { clock: !grants.no_clock, random: !grants.no_random },
         ..SessionOptions::default()
     };
