@@ -5,9 +5,9 @@ mod exit;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME;
 use wasmtime::Engine;
 use wasmtime::component::{Component, InstancePre, Linker};
-use wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME;
 use wasmtime_wasi::p2::bindings::CommandPre;
 use wit_component::ComponentEncoder;
 
@@ -137,7 +137,13 @@ impl Loader<'_> {
     /// From the cache, or compiled and then kept there.
     fn component(&self, hash: ComponentHash, binary: &[u8]) -> Result<Component, BadPlugin> {
         let key = cache_key(hash);
-        if let Some(component) = self.cache.and_then(|cache| cache.load(self.engine, key)) {
+        let cached = || self.cache.and_then(|cache| cache.load(self.engine, key));
+        if let Some(component) = cached() {
+            return Ok(component);
+        }
+        // Of many hosts that start at once one compiles, and the others find it done.
+        let _compiling = self.cache.and_then(|cache| cache.wait_for_others(self.engine, key));
+        if let Some(component) = cached() {
             return Ok(component);
         }
         let adapted;
@@ -152,6 +158,7 @@ impl Loader<'_> {
         self.tell(CompileEvent::Begins(binary.len()));
         let compiled = Component::from_binary(self.engine, binary);
         self.tell(CompileEvent::Ended(began.elapsed()));
+        tracing::debug!("compiled {hash} in {:?}", began.elapsed());
         let component = compiled.map_err(|error| BadPlugin::Invalid(one_line(&error)))?;
         if let Some(cache) = self.cache
             && let Err(error) = cache.store(self.engine, key, &component)
