@@ -8,10 +8,12 @@ mod cache;
 mod exit;
 mod input;
 mod inspect;
+mod man;
 mod new;
 mod plugin;
 mod render;
 mod run;
+mod signals;
 mod terminal;
 
 use std::io::Write as _;
@@ -59,8 +61,8 @@ enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
-    /// Print the manual page
-    Man,
+    /// Print a manual page
+    Man(man::ManArgs),
 }
 
 /// The whole program: reads the arguments, does it, and returns the exit code.
@@ -147,11 +149,7 @@ fn dispatch(cli: Cli) -> Result<Code, Failure> {
             clap_complete::generate(shell, &mut Cli::command(), "aos-host", &mut script);
             terminal::print_bytes(&script)
         }
-        Command::Man => {
-            let mut page = Vec::new();
-            clap_mangen::Man::new(Cli::command()).render(&mut page).map_err(Failure::host)?;
-            terminal::print_bytes(&page)
-        }
+        Command::Man(arguments) => man::man(Cli::command(), &arguments),
     }
 }
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use tokio::sync::OnceCell;
 
-pub use session::{Session, SessionOptions, Streams};
+pub use session::{HASH_CHARS_MIN, Session, SessionOptions, Streams};
 
 use self::catalogue::Catalogue;
 use crate::journal::{Journal, JournalError, JournalOptions};

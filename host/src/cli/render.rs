@@ -7,7 +7,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
 use super::exit::{Code, code_of};
-use super::terminal::{shown, visible};
+use super::terminal::{one_line, shown, visible};
 use crate::kernel::{Fault, Plugin};
 use crate::sandbox::Ended;
 use crate::types::{Blob, Content, Definition, Denial, Output, ToolError, Usage};
@@ -174,13 +174,13 @@ pub fn definitions_text(plugin: &Plugin, definitions: &[Definition]) -> String {
         Some(manifest) => format!(
             "{} {}: {}\n",
             manifest.name,
-            visible(&manifest.version),
-            visible(&manifest.description)
+            one_line(&manifest.version),
+            one_line(&manifest.description)
         ),
-        None => format!("{}: a {}\n", program.name, program.kind.name()),
+        None => format!("{}: a {}\n", one_line(&program.name), program.kind.name()),
     };
     for tool in definitions {
-        text.push_str(&format!("\n{}\n", visible(&tool.name)));
+        text.push_str(&format!("\n{}\n", one_line(&tool.name)));
         for line in visible(&tool.description).lines() {
             text.push_str(&format!("    {line}\n"));
         }
@@ -191,7 +191,7 @@ pub fn definitions_text(plugin: &Plugin, definitions: &[Definition]) -> String {
     {
         text.push_str("\nIt asks for:\n");
         for line in &manifest.grants {
-            text.push_str(&format!("    {}  {}\n", visible(&line.ask), visible(&line.reason)));
+            text.push_str(&format!("    {}  {}\n", one_line(&line.ask), one_line(&line.reason)));
         }
     }
     text
@@ -212,7 +212,7 @@ pub fn arguments_text(schema: &Value) -> String {
         let kind = type_text(property);
         let description = property.get("description").and_then(Value::as_str).unwrap_or("");
         let description = visible(description).replace('\n', " ");
-        text.push_str(&format!("      {}{optional}: {kind}", visible(name)));
+        text.push_str(&format!("      {}{optional}: {kind}", one_line(name)));
         if !description.is_empty() {
             text.push_str(&format!("  {description}"));
         }

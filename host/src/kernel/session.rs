@@ -110,7 +110,7 @@ impl Call {
 }
 
 /// Characters of a component's hash by which a grant may name it.
-const HASH_CHARS_MIN: usize = 16;
+pub const HASH_CHARS_MIN: usize = 16;
 
 /// Denials that a session remembers, for the sentences that it tells at the end.
 const DENIALS_MAX: usize = 64;
