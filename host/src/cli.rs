@@ -94,7 +94,11 @@ fn not_understood(error: &clap::Error, asked: Asked) -> Result<Code, Failure> {
     let text = error.render().to_string();
     if asked.json {
         let lines = text.lines().take_while(|line| !line.starts_with("Usage:")).map(str::trim);
-        let sentence = lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
+        let sentence = lines
+            .filter(|line| !line.is_empty())
+            .collect::<Vec<_>>()
+            .join("; ")
+            .replace(":; ", ": ");
         return Err(Failure::usage(sentence.trim_start_matches("error: ")));
     }
     // What was typed is quoted, and a terminal would obey what is in it.

@@ -201,7 +201,7 @@ impl TryFrom<Text> for Time {
 }
 
 /// What is wrong with a limit of zero.
-pub const ZERO: &str = "a limit is at least 1, and there is no word for none";
+pub const ZERO: &str = "a limit must be more than 0";
 
 impl Config {
     /// The file at `path`, or the user's own if there is one, over the defaults.

@@ -145,9 +145,9 @@ impl types::HostDirectoryEntryStream for FilesystemView<'_> {
     ) -> FsResult<Option<types::DirectoryEntry>> {
         match self.wasi().read_directory_entry(stream).await {
             // A name that is no UTF-8 cannot be said in WIT, and ends no listing: it has a name
-            // that leads nowhere.
+            // that leads nowhere. A guest would look at what has no type to learn it, and fail.
             Err(error) if matches!(error.downcast_ref(), Some(ErrorCode::IllegalByteSequence)) => {
-                let type_ = types::DescriptorType::Unknown;
+                let type_ = types::DescriptorType::RegularFile;
                 Ok(Some(types::DirectoryEntry { type_, name: UNSPEAKABLE.into() }))
             }
             entry => entry,
