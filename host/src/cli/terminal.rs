@@ -46,6 +46,11 @@ pub fn shown(text: &str) -> String {
     visible(text)
 }
 
+/// [`visible`] for what has one line: a name with a line's end in it would forge another.
+pub fn one_line(text: &str) -> String {
+    visible(text).replace('\n', "\u{240a}").replace('\t', "\u{2409}")
+}
+
 /// A compile shorter than this is not worth a word.
 const PATIENCE: Duration = Duration::from_millis(500);
 
@@ -107,6 +112,7 @@ mod tests {
 
     #[test]
     fn control_characters_are_shown_and_not_obeyed() {
+        assert_eq!(one_line("a\n\tb\x1b"), "a␊␉b␛");
         assert_eq!(visible("a\x1b[2Jb\r\x7f\u{9b}\n\tc"), "a␛[2Jb␍␡\u{fffd}\n\tc");
     }
 }

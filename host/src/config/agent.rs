@@ -162,7 +162,8 @@ impl AgentSpec {
 
 /// A plugin by its path or name, loaded, under the name that its tools will begin with.
 async fn load(config: &Config, kernel: &Kernel, wanted: &str) -> Result<Held, SpecError> {
-    let found = plugins::find(wanted, &config.plugin_path).map_err(SpecError::Plugin)?;
+    let found = plugins::find(wanted, &config.plugin_path)
+        .map_err(|error| SpecError::Plugin(error.to_string()))?;
     let plugin = kernel
         .load(&found.name, &found.bytes)
         .map_err(|fault| SpecError::Plugin(format!("{}: {fault}", found.origin)))?;
@@ -179,7 +180,7 @@ pub fn agent_options(config: &Config, models: Models) -> AgentOptions {
         if name.contains(['/', '.']) {
             return Err(format!("`{name}` is no name of a program"));
         }
-        plugins::find(name, &folders).map(|found| found.bytes)
+        plugins::find(name, &folders).map(|found| found.bytes).map_err(|error| error.to_string())
     });
     let mut options = AgentOptions::new(models, find);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
