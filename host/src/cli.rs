@@ -2,6 +2,7 @@
 //!
 //! Answers go to stdout, everything else to stderr, and the exit code tells the kind.
 
+mod agent;
 mod arguments;
 mod audit;
 mod cache;

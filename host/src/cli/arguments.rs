@@ -94,7 +94,8 @@ pub struct LimitArgs {
 }
 
 impl LimitArgs {
-    fn table(&self) -> LimitsTable {
+    /// The limits that were given.
+    pub fn table(&self) -> LimitsTable {
         LimitsTable {
             memory: self.max_memory,
             timeout: self.timeout,

@@ -44,6 +44,8 @@ pub enum Code {
     Host,
     /// A command's own code, or what the host says of it out of the range of such codes.
     Guest(u8),
+    /// It waits for what does not come by itself.
+    Paused,
     /// A signal ended it; its number.
     Signal(u8),
 }
@@ -60,6 +62,7 @@ impl Code {
             Self::Plugin | Self::Missing => "plugin",
             Self::Host => "host",
             Self::Guest(_) => "command",
+            Self::Paused => "paused",
             Self::Signal(_) => "interrupted",
         }
     }
@@ -68,7 +71,7 @@ impl Code {
     pub fn of_a_command(self) -> Self {
         Self::Guest(match self {
             Self::Ok => 0,
-            Self::Tool | Self::Host => 122,
+            Self::Tool | Self::Host | Self::Paused => 122,
             Self::Plugin => 123,
             Self::Limit => 124,
             Self::Usage | Self::Denied => 126,
@@ -90,6 +93,7 @@ impl From<Code> for ExitCode {
             Code::Plugin | Code::Missing => 5,
             Code::Host => 6,
             Code::Guest(code) => code,
+            Code::Paused => 7,
             // As a shell says it.
             Code::Signal(number) => 128 + number,
         })

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 
+use super::agent::AgentArgs;
 use super::arguments::{GrantArgs, LimitArgs, likely_typos, session_options};
 use super::exit::{Asked, Code, Failure, code_of, command_code};
 use super::signals::{Interrupted, Signals};
@@ -51,6 +52,8 @@ pub struct RunArgs {
     grants: GrantArgs,
     #[command(flatten)]
     limits: LimitArgs,
+    #[command(flatten)]
+    agent: AgentArgs,
     /// Arguments of a command, after --
     #[arg(last = true)]
     arguments: Vec<String>,
@@ -67,20 +70,22 @@ pub async fn run(config: &Config, arguments: RunArgs) -> Result<Code, Failure> {
     let folders: Vec<_> =
         arguments.plugin_path.iter().chain(&config.plugin_path).cloned().collect();
     let found = plugins::find(&arguments.plugin, &folders)?;
-    let mut options = session_options(config, &arguments.grants, &arguments.limits)?;
+    let config = Config { plugin_path: folders, ..config.clone() };
+    let mut options = session_options(&config, &arguments.grants, &arguments.limits)?;
     options.known_as = found.looked_up.then(|| found.name.clone());
     likely_typos(&arguments.grants, &options, &found.name).iter().for_each(|note| {
         // Nobody is left to tell when stderr is closed.
         let _told = writeln!(std::io::stderr(), "note: {}", terminal::one_line(note));
     });
     options.progress = Some(Progress(Arc::new(terminal::progress_bar())));
-    let kernel = kernel(config).await?;
-    let ran = run_in(&kernel, &found, options, arguments).await;
+    let kernel = kernel(&config).await?;
+    let ran = run_in(&config, &kernel, &found, options, arguments).await;
     kernel.leave().await?;
     ran
 }
 
 async fn run_in(
+    config: &Config,
     kernel: &Kernel,
     found: &plugins::Found,
     mut options: SessionOptions,
@@ -90,6 +95,9 @@ async fn run_in(
         .load(&found.name, &found.bytes)
         .map_err(|fault| Failure::new(code_of(&fault), format!("{}: {fault}", found.origin)))?;
     let is_command = matches!(plugin.program().kind, Kind::Command(_));
+    if matches!(plugin.program().kind, Kind::Agent(_)) {
+        return agent(config, kernel, found, options, arguments).await;
+    }
     if is_command {
         options.streams =
             Streams { stdin: Input::Process, stdout: Sink::Stdout, stderr: Sink::Stderr };
@@ -108,6 +116,23 @@ async fn run_in(
     tool(kernel, session, &arguments, typed, signals).await
 }
 
+/// Runs an agent, with its own flags.
+async fn agent(
+    config: &Config,
+    kernel: &Kernel,
+    found: &plugins::Found,
+    options: SessionOptions,
+    arguments: RunArgs,
+) -> Result<Code, Failure> {
+    if arguments.calls_a_tool() || !arguments.arguments.is_empty() {
+        let sentence = "is an agent: it takes a --task, and neither a tool nor arguments after --";
+        return Err(Failure::usage(format!("{} {sentence}", found.origin)));
+    }
+    let RunArgs { plugin, limits, agent, output, .. } = arguments;
+    let spec = agent.spec(&plugin, &options, &limits)?;
+    super::agent::run(config, kernel, spec, options, output).await
+}
+
 /// Before anything is written down: a command has no tools, and a tool no command line.
 fn refuse_what_does_not_fit(
     is_command: bool,
@@ -115,6 +140,9 @@ fn refuse_what_does_not_fit(
     arguments: &RunArgs,
 ) -> Result<(), Failure> {
     let refuse = |sentence: &str| Err(Failure::usage(format!("{} {sentence}", found.origin)));
+    if let Some(flag) = arguments.agent.given() {
+        return refuse(&format!("is no agent: {flag} is for agents"));
+    }
     if is_command && arguments.calls_a_tool() {
         return refuse("is a command and has no tools; give its arguments after `--`");
     }
@@ -176,7 +204,7 @@ fn outcome(fault: Option<&Fault>) -> &'static str {
         None => "ok",
         Some(Code::Denied) => "denied",
         Some(Code::Limit) => "limit",
-        Some(Code::Tool | Code::Usage) => "error",
+        Some(Code::Tool | Code::Usage | Code::Paused) => "error",
         Some(Code::Signal(_)) => "interrupted",
         Some(Code::Plugin | Code::Missing | Code::Host | Code::Ok | Code::Guest(_)) => "fault",
     }

@@ -86,6 +86,19 @@ pub fn compile_spinner() -> impl Fn(CompileEvent) + Send + Sync {
     }
 }
 
+/// A line that says where things stand, on a terminal.
+pub fn status_line() -> impl Fn(&str) + Send + Sync {
+    let bar = ProgressBar::hidden();
+    if io::stderr().is_terminal() {
+        bar.set_style(ProgressStyle::default_spinner());
+        bar.set_draw_target(ProgressDrawTarget::stderr());
+    }
+    move |text| {
+        bar.set_message(one_line(text));
+        bar.tick();
+    }
+}
+
 /// A bar for a guest's progress, on a terminal.
 pub fn progress_bar() -> impl Fn(ProgressReport) + Send + Sync {
     let bar = ProgressBar::hidden();

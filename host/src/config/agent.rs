@@ -101,7 +101,7 @@ impl AgentSpec {
         }
         let mut options = options;
         options.grants = self.grants(config, &tools, endpoint.name())?;
-        options.denied_paths.extend(config.denied_paths.iter().cloned());
+        options.denied_paths = config.denied_paths.clone();
         options.denied_paths.extend(self.deny_path.iter().cloned());
         options.denied_paths.extend(config.own_paths());
         options.limits = self.limits.clone().over(&config.limits);
@@ -144,7 +144,9 @@ impl AgentSpec {
         model: &str,
     ) -> Result<Vec<(Grant, String)>, SpecError> {
         let mut grants = Vec::new();
-        for text in config.grants.iter().chain(&self.allow) {
+        let mut written: Vec<&String> = config.grants.iter().chain(&self.allow).collect();
+        written.dedup();
+        for text in written {
             let grant = text.parse::<Grant>().map_err(|e| SpecError::Usage(e.to_string()))?;
             grants.push((grant, text.clone()));
         }
