@@ -9,8 +9,17 @@ use sha2::{Digest, Sha256};
 use crate::support::top;
 
 /// Top to bottom: a module names only modules below it.
-const LAYERS: [&str; 8] =
-    ["cli", "config", "kernel", "sandbox", "capability", "journal", "storage", "types"];
+const LAYERS: [&str; 9] = [
+    "cli",
+    "config",
+    "kernel",
+    "scheduler",
+    "sandbox",
+    "capability",
+    "journal",
+    "storage",
+    "types",
+];
 
 /// Lines of a file before its tests.
 const FILE_LINES_MAX: usize = 500;

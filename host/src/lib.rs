@@ -21,5 +21,6 @@ pub mod config;
 pub mod journal;
 pub mod kernel;
 pub mod sandbox;
+pub mod scheduler;
 pub mod storage;
 pub mod types;
