@@ -230,7 +230,7 @@ impl Kernel {
                 Ok(()) => Ok(output),
                 Err(sentence) => Err(Fault::Ended(Ended::BadAnswer(sentence))),
             },
-            Ok(Err(error)) => Err(Fault::Tool(error)),
+            Ok(Err(error)) => Err(Fault::Tool(call.named(error))),
             Err(ended) => Err(Fault::Ended(ended)),
         };
         session.settle(&call, name, answer.as_ref().err(), usage).await?;

@@ -90,6 +90,9 @@ pub struct LimitArgs {
     /// The body of one HTTP message [default: 64MiB]
     #[arg(long, value_name = "SIZE")]
     max_http_body: Option<Bytes>,
+    /// Journal rows of a call's effects [default: 100000]
+    #[arg(long, value_name = "COUNT")]
+    max_rows: Option<u64>,
 }
 
 impl LimitArgs {
@@ -106,6 +109,7 @@ impl LimitArgs {
             random: self.max_random,
             http_fields: self.max_http_fields,
             http_body: self.max_http_body,
+            rows: self.max_rows,
         }
     }
 }

@@ -131,7 +131,7 @@ pub async fn kernel(config: &Config) -> Result<Kernel, Failure> {
 
 async fn command(kernel: &Kernel, session: Session, arguments: RunArgs) -> Result<Code, Failure> {
     let ran = kernel.submit(&session, Syscall::Run { arguments: arguments.arguments }).await;
-    let denials = session.denials();
+    let (denials, limit) = (session.denials(), session.limit());
     let (code, sentence) = match &ran {
         Ok(Reply::Exit(exit, _)) => (Code::Guest(low_byte(*exit)), String::new()),
         Ok(Reply::Definitions(_) | Reply::Output(..)) => (Code::Host, String::new()),
@@ -141,6 +141,10 @@ async fn command(kernel: &Kernel, session: Session, arguments: RunArgs) -> Resul
     kernel.close_session(session, outcome).await?;
     if code != Code::Guest(0) {
         render::tell_denials(&denials);
+    }
+    if let (Code::Guest(1..), true, Some(limit)) = (code, sentence.is_empty(), limit) {
+        // The command's own code stays: it may have failed of something else.
+        return Err(Failure::new(code, limit));
     }
     match code {
         Code::Guest(_) if sentence.is_empty() => Ok(code),

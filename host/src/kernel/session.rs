@@ -14,10 +14,11 @@ use crate::journal::{
 };
 use crate::kernel::{Fault, Plugin};
 use crate::sandbox::host::call::Progress;
-use crate::sandbox::limits::Limits;
+use crate::sandbox::Ended;
+use crate::sandbox::limits::{LimitName, Limits};
 use crate::sandbox::state::{Ambient, Input, Setup};
 use crate::sandbox::stdio::Sink;
-use crate::types::{CallId, Definition, Denial, Usage};
+use crate::types::{CallId, Definition, Denial, LimitHit, ToolError, Usage};
 
 /// Standard streams of a session's programs.
 #[derive(Clone, Debug)]
@@ -71,12 +72,31 @@ pub struct Session {
     chain: Chain,
     total: std::sync::Mutex<Usage>,
     denials: std::sync::Mutex<Vec<Denial>>,
+    limit: std::sync::Mutex<Option<LimitHit>>,
 }
 
 /// A call that was taken on, with its gate.
 pub(super) struct Call {
     id: CallId,
     gate: Arc<Gate>,
+}
+
+impl Call {
+    /// The error of a tool that was refused something because of a limit is that limit, whatever
+    /// the tool makes of it. What says that nothing was tried stays as it is.
+    pub(super) fn named(&self, error: ToolError) -> ToolError {
+        match error {
+            ToolError::Unavailable(_) | ToolError::Failed(_) | ToolError::Other(..) => {
+                self.gate.limit().map_or(error, ToolError::Limit)
+            }
+            ToolError::UnknownTool(_)
+            | ToolError::InvalidArguments(_)
+            | ToolError::Denied(_)
+            | ToolError::Rejected(_)
+            | ToolError::Limit(_)
+            | ToolError::Interrupted(_) => error,
+        }
+    }
 }
 
 /// Characters of a component's hash by which a grant may name it.
@@ -118,6 +138,7 @@ impl Session {
             chain,
             total: Default::default(),
             denials: Default::default(),
+            limit: Default::default(),
         })
     }
 
@@ -134,6 +155,12 @@ impl Session {
     /// What its calls were denied, at most 64.
     pub fn denials(&self) -> Vec<Denial> {
         self.denials.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// The last limit because of which its last call was refused something, whether or not that
+    /// call ended well.
+    pub fn limit(&self) -> Option<LimitHit> {
+        self.limit.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
     /// What its calls used: times added up, the largest memory.
@@ -178,7 +205,9 @@ impl Session {
     }
 
     fn gate(&self, id: CallId, authority: Arc<Authority>) -> Arc<Gate> {
-        Arc::new(Gate::new(authority, self.chain.clone(), id, self.plugin.program.hash))
+        let rows = self.options.limits.hit(LimitName::Rows);
+        let hash = self.plugin.program.hash;
+        Arc::new(Gate::new(authority, self.chain.clone(), id, hash, rows))
     }
 
     fn row<'a>(&'a self, kind: RowKind, call: CallId, target: &'a str) -> Row<'a> {
@@ -263,6 +292,8 @@ impl Session {
         total.wall_us = total.wall_us.saturating_add(usage.wall_us);
         total.cpu_us = total.cpu_us.saturating_add(usage.cpu_us);
         total.memory_bytes = total.memory_bytes.max(usage.memory_bytes);
+        let mut limit = self.limit.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        *limit = call.gate.limit();
         let mut denials = self.denials.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         for denial in call.gate.denials() {
             if denials.len() < DENIALS_MAX && !denials.contains(&denial) {
@@ -302,6 +333,7 @@ async fn let_through(
     match gate.perform(request, give).await {
         Ok(pair) => Ok(Some(pair)),
         Err(Refusal::Denied(_)) => Ok(None),
+        Err(Refusal::Limit(limit)) => Err(Fault::Ended(Ended::Limit(limit))),
         Err(Refusal::Journal(error)) => Err(error.into()),
         Err(Refusal::Effect(never)) => match never {},
     }

@@ -31,10 +31,13 @@ pub struct Limits {
     pub open_files: u64,
     /// Random bytes per call of the random interface.
     pub random_bytes: u64,
-    /// Bytes of one set of HTTP header fields.
+    /// Bytes of one set of HTTP header fields. A response may have one field for each
+    /// [`Limits::FIELD_BYTES`] of them.
     pub http_fields_bytes: u64,
     /// Bytes of one HTTP body, in either direction.
     pub http_body_bytes: u64,
+    /// Rows that the effects of one call may put into the journal.
+    pub rows: u64,
     /// Wasm stack of one call, in bytes: fixed by the engine, so it has no flag.
     pub stack_bytes: u64,
 }
@@ -57,6 +60,8 @@ impl Default for Limits {
             random_bytes: MIB,
             http_fields_bytes: 128 * 1024,
             http_body_bytes: 64 * MIB,
+            // Ten megabytes or so of journal, and some seconds of a disk's time.
+            rows: 100_000,
             stack_bytes: super::engine::WASM_STACK_BYTES as u64,
         }
     }
@@ -87,11 +92,16 @@ pub enum LimitName {
     HttpFields,
     /// `http_body_bytes`.
     HttpBody,
+    /// `rows`.
+    Rows,
     /// `stack_bytes`.
     Stack,
 }
 
 impl Limits {
+    /// Header fields are seldom shorter, so that their bytes are the limit that is met first.
+    pub const FIELD_BYTES: u64 = 32;
+
     /// The error that names a limit: its value in force, its unit and the flag that raises it.
     pub fn hit(&self, name: LimitName) -> LimitHit {
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
@@ -111,6 +121,7 @@ impl Limits {
                 ("http-fields", self.http_fields_bytes, "bytes", "--max-http-fields")
             }
             LimitName::HttpBody => ("http-body", self.http_body_bytes, "bytes", "--max-http-body"),
+            LimitName::Rows => ("rows", self.rows, "journal rows", "--max-rows"),
             LimitName::Stack => ("stack", self.stack_bytes, "bytes", "no flag"),
         };
         LimitHit { name: text.into(), value, unit: unit.into(), remedy: flag.into() }

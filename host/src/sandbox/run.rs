@@ -47,6 +47,13 @@ pub struct Finished<T> {
     pub usage: Usage,
 }
 
+impl<T> Finished<T> {
+    /// Of something that took no instance.
+    fn at_once(result: Result<T, Ended>) -> Self {
+        Self { result, usage: Usage::default() }
+    }
+}
+
 impl Sandbox {
     /// The tools of a program, as it describes them itself.
     pub async fn definitions(&self, program: &Program, setup: Setup) -> Finished<Vec<Definition>> {
@@ -61,10 +68,9 @@ impl Sandbox {
                 .await
             }
             Kind::Plain(exports) => {
-                let found = Ok(tool::plain_definitions(exports));
-                Finished { result: found, usage: Usage::default() }
+                Finished::at_once(Ok(tool::plain_definitions(exports)))
             }
-            Kind::Command(_) => Finished { result: Ok(Vec::new()), usage: Usage::default() },
+            Kind::Command(_) => Finished::at_once(Ok(Vec::new())),
         }
     }
 
@@ -94,10 +100,10 @@ impl Sandbox {
                 })
                 .await
             }
-            Kind::Command(_) => Finished {
-                result: Err(Ended::BadAnswer("it is a command and has no tools".into())),
-                usage: Usage::default(),
-            },
+            Kind::Command(_) => {
+                let refused = Ended::BadAnswer("it is a command and has no tools".into());
+                Finished::at_once(Err(refused))
+            }
         }
     }
 
@@ -105,7 +111,7 @@ impl Sandbox {
     pub async fn command(&self, program: &Program, setup: Setup) -> Finished<i32> {
         let Kind::Command(command) = &program.kind else {
             let refused = Ended::BadAnswer("it is no command".into());
-            return Finished { result: Err(refused), usage: Usage::default() };
+            return Finished::at_once(Err(refused));
         };
         self.run(program, setup, async |_, store| {
             let command = command.instantiate_async(&mut *store).await?;
@@ -250,9 +256,12 @@ fn ended(error: &wasmtime::Error, state: &State, limits: &Limits) -> Ended {
     if text.contains("requested len") && text.contains(RANDOM_TEXT) {
         return hit(LimitName::Random);
     }
-    // A growth was refused and the guest gave up: the refusal is the reason, the trap its form.
+    // Something was refused and the guest gave up: the refusal is the reason, the trap its form.
     if state.memory.refused() {
         return hit(LimitName::Memory);
+    }
+    if let Some(limit) = state.gate.limit() {
+        return Ended::Limit(limit);
     }
     Ended::Trapped(trap_text(error))
 }

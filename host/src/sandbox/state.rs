@@ -209,7 +209,11 @@ impl State {
         let open = self.table.iter_mut().filter(|entry| {
             entry.is::<Descriptor>() || entry.is::<TcpSocket>() || entry.is::<UdpSocket>()
         });
-        open.count() as u64 >= self.open_files.value
+        let full = open.count() as u64 >= self.open_files.value;
+        if full {
+            self.gate.note_limit(self.open_files.clone());
+        }
+        full
     }
 
     /// # Errors

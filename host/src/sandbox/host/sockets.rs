@@ -136,6 +136,7 @@ async fn look_up(
         Ok(_addresses) => Ok(()),
         Err(Refusal::Denied(_)) => Err(ErrorCode::AccessDenied),
         Err(Refusal::Effect(refusal)) => Err(words::socket_error(&refusal)),
+        Err(Refusal::Limit(limit)) => return Err(limit.into()),
         Err(Refusal::Journal(error)) => return Err(wasmtime::Error::new(error)),
     })
 }

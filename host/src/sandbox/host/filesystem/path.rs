@@ -121,6 +121,7 @@ impl FilesystemView<'_> {
 fn refusal(refused: Refusal<std::io::Error>) -> FsError {
     match refused {
         Refusal::Denied(_) => ErrorCode::Access.into(),
+        Refusal::Limit(limit) => FsError::trap(limit),
         // What cannot be journaled does not happen, and the guest must not go on as if it had.
         Refusal::Journal(error) => FsError::trap(wasmtime::Error::new(error)),
         Refusal::Effect(error) => error.into(),
