@@ -6,14 +6,17 @@
 //! program instead.
 
 mod answers;
+mod egress;
 mod endless;
 mod files;
 mod house;
 mod liar;
 mod memory;
+mod names;
 mod network;
 mod program;
 mod quantities;
 mod races;
+mod rebinding;
 mod schemas;
 mod verdicts;

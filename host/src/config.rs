@@ -95,6 +95,8 @@ pub struct LimitsTable {
     pub http_body: Option<Bytes>,
     /// `rows`.
     pub rows: Option<u64>,
+    /// `load`: time to load a component.
+    pub load: Option<Time>,
 }
 
 impl LimitsTable {
@@ -116,6 +118,7 @@ impl LimitsTable {
             http_fields_bytes: bytes(self.http_fields, limits.http_fields_bytes),
             http_body_bytes: bytes(self.http_body, limits.http_body_bytes),
             rows: self.rows.unwrap_or(limits.rows),
+            load: time(self.load, limits.load),
             stack_bytes: limits.stack_bytes,
         }
     }

@@ -8,6 +8,7 @@ pub mod engine;
 pub mod host;
 pub mod inspect;
 pub mod limits;
+pub mod loading;
 pub mod manifest;
 mod meter;
 pub mod plain;
@@ -98,7 +99,8 @@ impl Sandbox {
         Ok(Self { main, on_demand: OnceLock::new(), cache, on_compile, services })
     }
 
-    /// Makes a program of bytes: reads, adapts, compiles or loads, links.
+    /// Makes a program of bytes: reads, adapts, compiles or loads, links. On this thread and
+    /// without a bound on time: [`loading::Loading`] is the way for bytes of strangers.
     ///
     /// # Errors
     /// One sentence that says what is wrong with the bytes.
@@ -113,7 +115,8 @@ impl Sandbox {
                 BadPlugin::NotWasm(_)
                 | BadPlugin::Manifest(_)
                 | BadPlugin::Imports(_)
-                | BadPlugin::NothingToRun(_),
+                | BadPlugin::NothingToRun(_)
+                | BadPlugin::Budget(_),
             ) => true,
         };
         if fits || self.services.profile == Profile::OneShot {

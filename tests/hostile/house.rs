@@ -60,7 +60,7 @@ pub fn guest_path(name: &str) -> PathBuf {
 /// A guest by its file's name.
 pub fn guest(name: &str) -> Arc<Plugin> {
     let bytes = std::fs::read(guest_path(name)).expect("a guest");
-    house().load(name, &bytes).expect("loads")
+    house().load(name, bytes).expect("loads")
 }
 
 /// Limits under which only the one that a test is about can be reached.
@@ -109,13 +109,13 @@ impl House {
         let built = runtime.block_on(Kernel::builder().cache(cache, None).build());
         let kernel = built.expect("a kernel");
         let bytes = std::fs::read(support::plugin("calculator")).expect("the calculator");
-        let calculator = kernel.load("calculator", &bytes).expect("loads");
+        let calculator = runtime.block_on(kernel.load("calculator", bytes)).expect("loads");
         Self { runtime, kernel, calculator }
     }
 
     /// Loads a component.
-    pub fn load(&self, name: &str, bytes: &[u8]) -> Result<Arc<Plugin>, Fault> {
-        self.kernel.load(name, bytes)
+    pub fn load(&self, name: &str, bytes: impl Into<Vec<u8>>) -> Result<Arc<Plugin>, Fault> {
+        self.runtime.block_on(self.kernel.load(name, bytes.into()))
     }
 
     /// Runs a guest on every thread that there is, and a neighbour beside them, who must answer.

@@ -93,6 +93,9 @@ pub struct LimitArgs {
     /// Journal rows of a call's effects [default: 100000]
     #[arg(long, value_name = "COUNT")]
     max_rows: Option<u64>,
+    /// Time to load and compile the plugin [default: 5m]
+    #[arg(long, value_name = "TIME")]
+    max_load: Option<Time>,
 }
 
 impl LimitArgs {
@@ -110,6 +113,7 @@ impl LimitArgs {
             http_fields: self.max_http_fields,
             http_body: self.max_http_body,
             rows: self.max_rows,
+            load: self.max_load,
         }
     }
 }

@@ -73,7 +73,9 @@ pub async fn run(config: &Config, arguments: RunArgs) -> Result<Code, Failure> {
     let mut options = session_options(config, &arguments.grants, &arguments.limits)?;
     options.known_as = found.looked_up.then(|| found.name.clone());
     options.progress = Some(Progress(Arc::new(terminal::progress_bar())));
-    let kernel = kernel(config).await?;
+    // A flag for the time to load is one for the kernel.
+    let config = Config { limits: options.limits.clone(), ..config.clone() };
+    let kernel = kernel(&config).await?;
     let ran = run_in(&kernel, &found, options, arguments).await;
     kernel.leave().await?;
     ran
@@ -86,7 +88,8 @@ async fn run_in(
     arguments: RunArgs,
 ) -> Result<Code, Failure> {
     let plugin = kernel
-        .load(&found.name, &found.bytes)
+        .load(&found.name, found.bytes.clone())
+        .await
         .map_err(|fault| Failure::new(code_of(&fault), format!("{}: {fault}", found.origin)))?;
     let is_command = matches!(plugin.program().kind, Kind::Command(_));
     if is_command {
@@ -125,6 +128,7 @@ pub async fn kernel(config: &Config) -> Result<Kernel, Failure> {
     let builder = Kernel::builder()
         .store(config.store.clone())
         .cache(config.cache_folder.clone(), config.cache_bytes_max)
+        .load_time(config.limits.load)
         .on_compile(terminal::compile_spinner());
     Ok(builder.build().await?)
 }

@@ -38,6 +38,9 @@ pub struct Limits {
     pub http_body_bytes: u64,
     /// Rows that the effects of one call may put into the journal.
     pub rows: u64,
+    /// Time to load a component: to read, adapt and compile it. Not of a call but of the host, so
+    /// that sessions do not differ in it.
+    pub load: Duration,
     /// Wasm stack of one call, in bytes: fixed by the engine, so it has no flag.
     pub stack_bytes: u64,
 }
@@ -62,6 +65,8 @@ impl Default for Limits {
             http_body_bytes: 64 * MIB,
             // Ten megabytes or so of journal, and some seconds of a disk's time.
             rows: 100_000,
+            // Ten times what the largest known components take: 60 MB of Python in half a minute.
+            load: Duration::from_secs(300),
             stack_bytes: super::engine::WASM_STACK_BYTES as u64,
         }
     }
@@ -94,6 +99,8 @@ pub enum LimitName {
     HttpBody,
     /// `rows`.
     Rows,
+    /// `load`.
+    Load,
     /// `stack_bytes`.
     Stack,
 }
@@ -122,6 +129,7 @@ impl Limits {
             }
             LimitName::HttpBody => ("http-body", self.http_body_bytes, "bytes", "--max-http-body"),
             LimitName::Rows => ("rows", self.rows, "journal rows", "--max-rows"),
+            LimitName::Load => ("load", millis(self.load), "ms", "--max-load"),
             LimitName::Stack => ("stack", self.stack_bytes, "bytes", "no flag"),
         };
         LimitHit { name: text.into(), value, unit: unit.into(), remedy: flag.into() }

@@ -14,7 +14,7 @@ use crate::sandbox::host::link::{Unoffered, unoffered};
 use crate::sandbox::manifest::Manifest;
 use crate::sandbox::plain::Exports;
 use crate::sandbox::state::State;
-use crate::types::ComponentHash;
+use crate::types::{ComponentHash, LimitHit};
 
 /// A component larger than this is refused before anything reads it.
 pub const COMPONENT_BYTES_MAX: u64 = 256 << 20;
@@ -37,6 +37,9 @@ pub enum BadPlugin {
     /// It exports nothing that can be run or called.
     #[error("{0}")]
     NothingToRun(String),
+    /// It is larger, or takes longer to load, than the host allows.
+    #[error("loading it: {0}")]
+    Budget(LimitHit),
 }
 
 fn unoffered_sentence(unoffered: &[Unoffered]) -> String {
@@ -242,6 +245,10 @@ fn adapt(module: &[u8]) -> Result<Vec<u8>, BadPlugin> {
         WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER,
         WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
     };
+    // The adapter trusts what it is given: it was made for the output of compilers.
+    wasmparser::Validator::new().validate_all(module).map_err(|error| {
+        BadPlugin::Invalid(format!("{} (at byte {})", error.message(), error.offset()))
+    })?;
     let shape = Shape::of(module)?;
     let adapter = match shape {
         Shape { start: true, .. } => WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER,

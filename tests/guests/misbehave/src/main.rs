@@ -6,6 +6,7 @@
 
 mod files;
 mod http;
+mod names;
 mod resources;
 mod sockets;
 
@@ -31,7 +32,12 @@ fn main() {
         ["long-path", root, bytes] => files::long_path(root, number(bytes)),
         ["long-link", root, bytes] => files::long_link(root, number(bytes)),
         ["http", ref requests @ ..] => http::requests(requests),
+        ["http-drop", request] => http::let_go(request),
+        ["env", ref wanted @ ..] => names::environment(wanted),
+        ["config", ref wanted @ ..] => names::config(wanted),
+        ["keyvalue", bucket, ref steps @ ..] => names::keys(bucket, steps),
         ["tcp", address] => sockets::talk(address),
+        ["udp", address] => sockets::datagram(address),
         ["look-up", name] => sockets::look_up(name),
         ["sockets", count] => sockets::hold(number(count)),
         _ => panic!("no such misbehaviour: {words:?}"),
