@@ -252,7 +252,8 @@ impl Kernel {
         let program = &session.plugin.program;
         let name = &tool.definition().name;
         let setup = session.setup(&call).await?;
-        let finished = self.parts.loading.sandbox().call(program, setup, name, arguments, &text).await;
+        let finished =
+            self.parts.loading.sandbox().call(program, setup, name, arguments, &text).await;
         let usage = finished.usage;
         let answer = match finished.result {
             Ok(Ok(output)) => match tool.check_output(&output) {

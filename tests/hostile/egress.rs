@@ -42,7 +42,10 @@ fn datagrams_go_where_they_are_granted_and_are_counted() {
     let verdict = format!("verdict allowed udp {address}");
     assert_eq!(rows_about(&user, &["udp"]), [verdict, format!("outcome udp udp {address}")]);
     let rows = whole_rows(&user, &["udp"]);
-    assert_eq!(rows[1]["body"], json!({ "count": 2, "targets": [address] }));
+    // Two were sent, and one or both answers were taken.
+    let count = rows[1]["body"]["count"].as_u64().expect("a number");
+    assert!((3..=4).contains(&count), "{count}");
+    assert_eq!(rows[1]["body"]["targets"], json!([address]));
 }
 
 #[test]
@@ -112,7 +115,8 @@ fn url(server: &Server) -> String {
 #[test]
 fn a_response_body_over_its_limit_ends_the_call_by_that_limit() {
     let body = "x".repeat(5_000);
-    let server = Server::answering(format!("HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n{body}"));
+    let server =
+        Server::answering(format!("HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n{body}"));
     let input = json!({ "url": url(&server) });
     http(&server, "fetch", input.clone(), &["--max-http-body", "1000"])
         .complains(4, &["limit http-body of 1000 bytes reached; --max-http-body raises it"]);
@@ -135,13 +139,10 @@ fn a_request_body_over_its_limit_ends_the_call_by_that_limit() {
 #[test]
 fn response_fields_over_their_limit_end_the_call_by_that_limit() {
     let fields: String = (0..1000).map(|n| format!("x-{n}: {}\r\n", "y".repeat(100))).collect();
-    let server =
-        Server::answering(format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 0\r\n\r\n"));
+    let server = Server::answering(format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 0\r\n\r\n"));
     let input = json!({ "url": url(&server) });
-    http(&server, "fetch", input.clone(), &["--max-http-fields", "64KiB"]).complains(
-        4,
-        &["limit http-fields of 65536 bytes reached; --max-http-fields raises it"],
-    );
+    http(&server, "fetch", input.clone(), &["--max-http-fields", "64KiB"])
+        .complains(4, &["limit http-fields of 65536 bytes reached; --max-http-fields raises it"]);
     http(&server, "fetch", input, &["--max-http-fields", "1MiB"]).expect(0);
 }
 
@@ -164,7 +165,8 @@ fn request_fields_and_addresses_over_their_limit_end_the_call_by_that_limit() {
 #[test]
 fn a_call_that_met_a_limit_and_ended_well_is_not_blamed() {
     let body = "x".repeat(5_000);
-    let server = Server::answering(format!("HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n{body}"));
+    let server =
+        Server::answering(format!("HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n{body}"));
     let allow = format!("http://{}", server.address);
     let flags = ["--allow-net", &allow, "--max-http-body", "1000"];
     let words = ["http", &format!("{}/", server.address)];

@@ -77,8 +77,10 @@ fn each_change_of_a_key_has_a_row_before_it_happens_and_reads_are_counted() {
     ];
     let ran = guest(&user, &["--allow-keyvalue", "b"], &steps).expect(0);
     let said: Vec<_> = ran.stdout.lines().collect();
-    assert_eq!(said[1..5], ["get k: ok five5", "get missing: ok none", "exists k: ok true",
-        "increment n 2: ok 2"]);
+    assert_eq!(
+        said[1..5],
+        ["get k: ok five5", "get missing: ok none", "exists k: ok true", "increment n 2: ok 2"]
+    );
     assert_eq!(said[6..8], ["get-many m1 m2 m3: ok 2", "list: ok k,m1,m2,n"]);
     let both = |target: &str| {
         [format!("verdict allowed keyvalue {target}"), format!("outcome keyvalue {target}")]
@@ -109,9 +111,7 @@ fn a_failed_change_of_a_key_says_so_in_its_outcome() {
     let steps = ["keyvalue", "b", "set k text", "increment k 1"];
     guest(&user, &["--allow-keyvalue", "b"], &steps).expect(1);
     let rows = whole_rows(&user, &["keyvalue"]);
-    let outcome = |row: &&Value| {
-        row["kind"] == "outcome" && row["target"] == "increment b/k by 1"
-    };
+    let outcome = |row: &&Value| row["kind"] == "outcome" && row["target"] == "increment b/k by 1";
     let outcome = rows.iter().find(outcome).expect("a row");
     assert!(outcome["body"]["error"].as_str().is_some_and(|error| error.contains("number")));
 }

@@ -159,7 +159,8 @@ async fn a_name_with_one_address_that_is_not_open_is_denied() {
 async fn a_socket_is_told_the_addresses_that_were_checked_and_connects_to_no_others() {
     let server = ok();
     let port = server.address.port();
-    let resolver = Rebinding::new(&[&[address("10.255.255.1"), address("10.255.255.2")], &[LOOPBACK]]);
+    let resolver =
+        Rebinding::new(&[&[address("10.255.255.1"), address("10.255.255.2")], &[LOOPBACK]]);
     let kernel = kernel(&resolver).await;
     let bytes = std::fs::read(guest_path("dist/misbehave.wasm")).expect("reads");
     let plugin = kernel.load("misbehave", bytes).await.expect("loads");
@@ -174,7 +175,7 @@ async fn a_socket_is_told_the_addresses_that_were_checked_and_connects_to_no_oth
         let printed = std::mem::take(&mut *printed.lock().expect("not poisoned"));
         String::from_utf8(printed).expect("text")
     };
-    assert_eq!(run(&["look-up", NAME]).await, "Ok(Some(Ipv4((10, 255, 255, 1))))\n");
+    assert_eq!(run(&["look-up", NAME]).await, "Ok(Some(IpAddress::Ipv4((10, 255, 255, 1))))\n");
     // The name has moved here since, where the grant does not reach.
     assert_eq!(run(&["look-up", NAME]).await, "refused: access-denied\n");
     assert_eq!(run(&["tcp", &server.address.to_string()]).await, "refused: access-denied\n");

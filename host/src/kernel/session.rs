@@ -13,8 +13,8 @@ use crate::journal::{
     Body, Chain, ChainId, Class, Closing, Journal, JournalError, Opening, Row, RowKind,
 };
 use crate::kernel::{Fault, Plugin};
-use crate::sandbox::host::call::Progress;
 use crate::sandbox::Ended;
+use crate::sandbox::host::call::Progress;
 use crate::sandbox::limits::{LimitName, Limits};
 use crate::sandbox::state::{Ambient, Input, Setup};
 use crate::sandbox::stdio::Sink;
@@ -86,14 +86,14 @@ impl Call {
     /// the tool makes of it. What says that nothing was tried stays as it is.
     pub(super) fn named(&self, error: ToolError) -> ToolError {
         match error {
-            ToolError::Unavailable(_) | ToolError::Failed(_) | ToolError::Other(..) => {
-                self.gate.limit().map_or(error, ToolError::Limit)
-            }
+            ToolError::Unavailable(_)
+            | ToolError::Failed(_)
+            | ToolError::Other(..)
+            | ToolError::Limit(_) => self.gate.limit().map_or(error, ToolError::Limit),
             ToolError::UnknownTool(_)
             | ToolError::InvalidArguments(_)
             | ToolError::Denied(_)
             | ToolError::Rejected(_)
-            | ToolError::Limit(_)
             | ToolError::Interrupted(_) => error,
         }
     }

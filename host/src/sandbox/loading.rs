@@ -57,7 +57,9 @@ impl Loading {
                 let _slot = slot;
                 guarded(|| sandbox.load(&name, &bytes))
             });
-            loaded.await.map_err(|error| BadPlugin::Invalid(format!("it was not loaded: {error}")))?
+            loaded
+                .await
+                .map_err(|error| BadPlugin::Invalid(format!("it was not loaded: {error}")))?
         };
         tokio::time::timeout(time, loading).await.unwrap_or_else(|_| Err(over()))
     }

@@ -67,9 +67,7 @@ impl Sandbox {
                 })
                 .await
             }
-            Kind::Plain(exports) => {
-                Finished::at_once(Ok(tool::plain_definitions(exports)))
-            }
+            Kind::Plain(exports) => Finished::at_once(Ok(tool::plain_definitions(exports))),
             Kind::Command(_) => Finished::at_once(Ok(Vec::new())),
         }
     }

@@ -18,16 +18,13 @@ async fn fixture(rows: u64) -> Fixture {
     let journal = Journal::open(Arc::clone(&store), JournalOptions::default()).await;
     let journal = journal.expect("a journal");
     let component = ComponentHash([5; 32]);
-    let opening = Opening {
-        plugin: "p",
-        component: Some(component),
-        host_version: "0",
-        grants: &[],
-    };
+    let opening =
+        Opening { plugin: "p", component: Some(component), host_version: "0", grants: &[] };
     let chain = journal.chain(opening);
     let grants = ["keyvalue:b".parse().expect("a grant")];
     let authority = Authority::for_plugin(&|_| true, None, &grants, &[]).expect("an authority");
-    let rows = LimitHit { name: "rows".into(), value: rows, unit: "rows".into(), remedy: "x".into() };
+    let rows =
+        LimitHit { name: "rows".into(), value: rows, unit: "rows".into(), remedy: "x".into() };
     let gate = Gate::new(Arc::new(authority), chain.clone(), CallId::fresh(), component, rows);
     Fixture { gate, journal, chain, store }
 }

@@ -5,6 +5,7 @@
 //! request too ([`stream`]).
 
 mod effect;
+pub(crate) mod list;
 mod path;
 mod stream;
 
@@ -18,6 +19,7 @@ use wasmtime_wasi::p2::bindings::filesystem::{preopens, types};
 use wasmtime_wasi::p2::{FsError, FsResult};
 use wasmtime_wasi::{FsPerms, OpenMode};
 
+use self::list::Entries;
 use crate::capability::files::Mode;
 use crate::capability::files::locate::real_path;
 use crate::sandbox::state::State;
@@ -139,10 +141,11 @@ impl types::HostDirectoryEntryStream for FilesystemView<'_> {
         &mut self,
         stream: Resource<types::DirectoryEntryStream>,
     ) -> FsResult<Option<types::DirectoryEntry>> {
-        self.wasi().read_directory_entry(stream).await
+        Ok(self.state.table.get_mut(&Entries::handle(&stream))?.next()?)
     }
 
     fn drop(&mut self, stream: Resource<types::DirectoryEntryStream>) -> wasmtime::Result<()> {
-        types::HostDirectoryEntryStream::drop(&mut self.wasi(), stream)
+        self.state.table.delete(Entries::handle(&stream))?;
+        Ok(())
     }
 }

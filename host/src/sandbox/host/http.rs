@@ -155,9 +155,7 @@ async fn exchange(
     match exchanged.await {
         Ok(response) => Ok(response),
         Err(Refusal::Denied(_)) => Err(refused(Error::HttpRequestDenied)),
-        Err(Refusal::Limit(limit)) => {
-            Err(refused(Error::InternalError(Some(limit.to_string()))))
-        }
+        Err(Refusal::Limit(limit)) => Err(refused(Error::InternalError(Some(limit.to_string())))),
         Err(Refusal::Journal(error)) => {
             tracing::warn!("a request was not sent: {error}");
             Err(refused(Error::InternalError(Some("the host's journal failed".into()))))

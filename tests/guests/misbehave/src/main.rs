@@ -26,6 +26,7 @@ fn main() {
         ["stdin"] => resources::read_stdin(),
         ["files", root, ref steps @ ..] => files::steps(root, steps),
         ["hold", root, path, count] => files::hold(root, path, number(count)),
+        ["lists", root, count] => files::lists(root, number(count)),
         ["race", root, path, count] => files::race(root, path, number(count)),
         ["append", root, path, count] => files::append(root, path, number(count)),
         ["long-names", root, count] => files::long_names(root, number(count)),

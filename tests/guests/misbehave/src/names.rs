@@ -67,8 +67,8 @@ fn one(bucket: &Bucket, words: &[&str]) -> Result<String, Error> {
             atomics::increment(bucket, key, delta).map(|sum| sum.to_string())
         }
         ["set-many", ref keys @ ..] => {
-            let pairs: Vec<_> = keys.iter().map(|key| (key.to_string(), b"many".to_vec())).collect();
-            batch::set_many(bucket, &pairs).map(done)
+            let pair = |key: &&str| (key.to_string(), b"many".to_vec());
+            batch::set_many(bucket, &keys.iter().map(pair).collect::<Vec<_>>()).map(done)
         }
         ["get-many", ref keys @ ..] => {
             let keys: Vec<_> = keys.iter().map(ToString::to_string).collect();
