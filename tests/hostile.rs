@@ -6,6 +6,7 @@
 //! program instead.
 
 mod answers;
+mod daemon;
 mod egress;
 mod endless;
 mod files;

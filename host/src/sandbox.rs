@@ -107,7 +107,10 @@ impl Sandbox {
     pub fn load(&self, name: &str, bytes: &[u8]) -> Result<Program, BadPlugin> {
         let loaded = self.load_on(&self.main, name, bytes);
         let fits = match &loaded {
-            Ok(program) => engine::fits_the_pool(program.pre.component()),
+            Ok(program) => {
+                engine::fits_the_pool(program.pre.component())
+                    && !program::has_table_beyond(bytes, engine::POOL_TABLE_ELEMENTS as u64)
+            }
             // The pool refuses what needs more memories or tables than a slot has. What is wrong in
             // itself is refused below once more, in the same words.
             Err(BadPlugin::Invalid(_)) => false,

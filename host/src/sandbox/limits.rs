@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use wasmtime::ResourceLimiter;
 
+use crate::sandbox::engine::POOL_MEMORY_BYTES;
 use crate::types::LimitHit;
 
 const MIB: u64 = 1 << 20;
@@ -144,6 +145,7 @@ pub struct MemoryLimiter {
     bytes: u64,
     bytes_peak: u64,
     refused: bool,
+    slot_full: bool,
 }
 
 /// A table element is a pointer in wasmtime's runtime.
@@ -156,12 +158,22 @@ const ITEMS_MAX: usize = 1_000;
 impl MemoryLimiter {
     /// A limiter for one store.
     pub fn new(bytes_max: u64) -> Self {
-        Self { bytes_max, bytes: 0, bytes_peak: 0, refused: false }
+        Self { bytes_max, bytes: 0, bytes_peak: 0, refused: false, slot_full: false }
     }
 
     /// The largest sum so far, in bytes.
     pub fn bytes_peak(&self) -> u64 {
         self.bytes_peak
+    }
+
+    /// The size of a daemon's memories, when that refused a growth which the limit would allow.
+    pub fn slot_full(&self) -> Option<LimitHit> {
+        self.slot_full.then(|| LimitHit {
+            name: "memory".into(),
+            value: POOL_MEMORY_BYTES as u64,
+            unit: "bytes in one memory of a daemon".into(),
+            remedy: "running it with `aos-host run`".into(),
+        })
     }
 
     /// True when a growth was refused: a trap after that is most likely its consequence.
@@ -188,8 +200,10 @@ impl ResourceLimiter for MemoryLimiter {
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        // A growth past the memory's own maximum fails anyway and must not be counted.
+        // A growth past the memory's own maximum fails anyway and must not be counted. Where that
+        // maximum is the pool's, it is not the guest's own doing.
         if maximum.is_some_and(|maximum| desired > maximum) {
+            self.slot_full |= maximum == Some(POOL_MEMORY_BYTES);
             return Ok(false);
         }
         Ok(self.grow(current as u64, desired as u64))
@@ -275,6 +289,16 @@ mod tests {
         assert!(!limiter.memory_growing(0, 90, Some(80)).expect("no error"));
         assert!(!limiter.refused());
         assert!(limiter.memory_growing(0, 80, Some(80)).expect("no error"));
+    }
+
+    #[test]
+    fn a_growth_that_the_pools_slot_refuses_is_told_as_such() {
+        let mut limiter = MemoryLimiter::new(u64::MAX);
+        let beyond = POOL_MEMORY_BYTES + 1;
+        assert!(!limiter.memory_growing(0, beyond, Some(beyond - 2)).expect("no error"));
+        assert_eq!(limiter.slot_full(), None);
+        assert!(!limiter.memory_growing(0, beyond, Some(POOL_MEMORY_BYTES)).expect("no error"));
+        assert_eq!(limiter.slot_full().expect("full").value, POOL_MEMORY_BYTES as u64);
     }
 
     #[test]

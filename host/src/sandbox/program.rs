@@ -239,6 +239,18 @@ pub fn binary(bytes: &[u8]) -> Result<std::borrow::Cow<'_, [u8]>, BadPlugin> {
     }
 }
 
+/// Whether one of its tables may grow to more than so many elements. What cannot be read has none.
+pub(crate) fn has_table_beyond(bytes: &[u8], elements: u64) -> bool {
+    let Ok(binary) = binary(bytes) else { return false };
+    let payloads = Parser::new(0).parse_all(&binary).map_while(Result::ok);
+    let sections = payloads.filter_map(|payload| match payload {
+        wasmparser::Payload::TableSection(tables) => Some(tables),
+        _ => None,
+    });
+    let mut tables = sections.flatten().map_while(Result::ok);
+    tables.any(|table| table.ty.maximum.is_none_or(|maximum| maximum > elements))
+}
+
 /// A core module of WASI 0.1 becomes a component by the adapter of wasmtime's project.
 fn adapt(module: &[u8]) -> Result<Vec<u8>, BadPlugin> {
     use wasi_preview1_component_adapter_provider::{

@@ -258,7 +258,7 @@ fn ended(error: &wasmtime::Error, state: &State, limits: &Limits) -> Ended {
     if state.memory.refused() {
         return hit(LimitName::Memory);
     }
-    if let Some(limit) = state.gate.limit() {
+    if let Some(limit) = state.memory.slot_full().or_else(|| state.gate.limit()) {
         return Ended::Limit(limit);
     }
     Ended::Trapped(trap_text(error))
