@@ -56,6 +56,7 @@ if wanted guests; then
     guests=${CARGO_TARGET_DIR:-$PWD/plugins/target}
     CARGO_TARGET_DIR=$guests bash plugins/build.sh --out "$dist"
     bash plugins/build.sh --check
+    bash tests/guests/build.sh --check
     CARGO_TARGET_DIR=$guests bash tests/guests/build.sh --out "$dist"
     export AOS_TEST_DIST=$dist
     (cd plugins && cargo test --locked --workspace)
