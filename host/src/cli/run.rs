@@ -133,7 +133,8 @@ async fn agent(
     }
     let RunArgs { plugin, limits, agent, output, .. } = arguments;
     let spec = agent.spec(&plugin, &options, &limits)?;
-    super::agent::run(config, kernel, spec, options, output).await
+    let patience = agent.patience.0;
+    super::agent::run(config, kernel, spec, options, patience, output).await
 }
 
 /// Before anything is written down: a command has no tools, and a tool no command line.
