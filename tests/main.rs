@@ -7,5 +7,6 @@ mod command_line;
 mod embedding;
 mod full_disk;
 mod hostile;
+mod languages;
 mod support;
 mod tidy;
