@@ -11,5 +11,6 @@ mod endings;
 mod full_disk;
 mod hostile;
 mod newcomer;
+mod languages;
 mod support;
 mod tidy;

@@ -1,5 +1,7 @@
 """A component in Python: nothing in it knows this host."""
 
+# Looked up by name when a socket connects; what is imported here is part of the component.
+import encodings.idna  # noqa: F401
 import re
 import socket
 
