@@ -25,6 +25,7 @@ pub mod evict;
 pub mod layout;
 pub mod page;
 mod signature;
+pub mod simulate;
 mod split;
 pub mod stub;
 pub mod tokens;

@@ -39,6 +39,8 @@ const FREQUENCY: f64 = 0.15;
 const RELEVANCE: f64 = 0.1;
 /// Recency halves over this share of the log's room.
 const HALF_LIFE: f64 = 0.5;
+/// The newest groups up to this share of the low mark always stay.
+const RECENT: f32 = 0.5;
 /// At most so many cuts are weighed: more change the choice by a page.
 const CUTS_MAX: usize = 48;
 /// What a stub is taken to need before it is worded, in tokens.
@@ -90,8 +92,9 @@ pub fn plan(context: &Context, tail_tokens: u64) -> Result<Eviction, PagerError>
     let room = budget.window_tokens.saturating_sub(context.usage().head_tokens);
     let low = scaled(room, budget.low_mark.clamp(0.1, 0.9));
     for fresh in [Fresh::Stay, Fresh::Leave] {
-        let units = units(context, room, fresh);
+        let mut units = units(context, room, fresh);
         let stays: u64 = units.iter().filter(|unit| unit.stays).map(|unit| unit.tokens).sum();
+        keep_newest(&mut units, scaled(low, RECENT));
         let low = low.max(stays + 4 * STUB_TOKENS).min(room.saturating_sub(tail_tokens));
         let Some(choice) = choose(&units, low, rewrite(context, room - low.min(room))) else {
             continue;
@@ -172,6 +175,18 @@ fn units(context: &Context, room: u64, fresh: Fresh) -> Vec<Unit> {
         group = Some(page.group);
     }
     units
+}
+
+/// What the model is at work on stays, whatever it is worth by the formula.
+fn keep_newest(units: &mut [Unit], tokens: u64) {
+    let mut left = tokens;
+    for unit in units.iter_mut().rev().take_while(|unit| !unit.stub) {
+        match left.checked_sub(unit.tokens) {
+            Some(rest) => left = rest,
+            None => break,
+        }
+        unit.stays = true;
+    }
 }
 
 /// What sending a kept token anew costs, in units of holding it for `cleared` tokens of growth.
