@@ -24,6 +24,7 @@ mod error;
 pub mod evict;
 pub mod layout;
 pub mod page;
+pub mod recall;
 mod signature;
 pub mod simulate;
 mod split;

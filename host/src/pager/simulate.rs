@@ -7,8 +7,13 @@ use std::sync::Arc;
 use super::context::{Budget, Context};
 use super::error::PagerError;
 use super::layout::{BreakpointRules, TailBlock};
-use super::page::{Kind, NewPage, Part, Relation};
+use super::page::{Kind, NewPage, PageId, Part, Relation};
+use super::recall::{self, Document, Index};
+use super::split;
 use super::tokens::Count;
+
+/// So many hits are ranked for a tail: most of the best are in the window already.
+const HITS: usize = 64;
 
 /// One line of a log. Fields that are not named here are passed over.
 #[derive(Clone, Debug, serde::Deserialize)]
@@ -101,6 +106,11 @@ struct Agent {
     /// The tool calls that wait, in order.
     open: Vec<String>,
     asked: Option<String>,
+    /// What the model said last: the subject of a terse answer.
+    said: String,
+    index: Index,
+    /// The words of each page, as storage would give them.
+    texts: Vec<Arc<str>>,
 }
 
 /// A run over a log, message by message.
@@ -150,7 +160,15 @@ impl Agent {
         let budget =
             Budget { low_mark: options.low_mark, ..Budget::tokens(head + options.log_tokens) };
         let context = Context::new(budget, Arc::clone(&options.counter));
-        Self { context, reply: 0, open: Vec::new(), asked: None }
+        Self {
+            context,
+            reply: 0,
+            open: Vec::new(),
+            asked: None,
+            said: String::new(),
+            index: Index::new(),
+            texts: Vec::new(),
+        }
     }
 
     fn prompt(
@@ -159,16 +177,17 @@ impl Agent {
         options: &Options,
         totals: &mut Totals,
     ) -> Result<Prompt, PagerError> {
-        // The window is cleared for the largest tail, so that a recall never needs a second batch.
         let asked = self.asked.take();
-        if let Some(eviction) = self.context.plan(options.recall_tokens)? {
+        // The window is cleared for the largest tail, so that a recall never needs a second batch.
+        let tail_tokens = if asked.is_some() { options.recall_tokens } else { 0 };
+        if let Some(eviction) = self.context.plan(tail_tokens)? {
             self.context.apply(&eviction)?;
             totals.evictions += 1;
         }
         let tail = match asked {
             Some(query) if self.context.usage().evictions > 0 => {
                 totals.user_turns += 1;
-                self.recall(&query, options)
+                self.recall(&query, options)?
             }
             _ => Vec::new(),
         };
@@ -180,8 +199,35 @@ impl Agent {
         Ok(Prompt { agent: name.to_owned(), blocks, breakpoints: rendered.breakpoints })
     }
 
-    fn recall(&mut self, _query: &str, _options: &Options) -> Vec<TailBlock> {
-        Vec::new()
+    /// The pages out of the window that say most about what the user said; where there is none,
+    /// about what that answers.
+    fn recall(&mut self, query: &str, options: &Options) -> Result<Vec<TailBlock>, PagerError> {
+        if options.recall_tokens == 0 {
+            return Ok(Vec::new());
+        }
+        let outside = |id: PageId| {
+            let page = self.context.page(id).ok()?;
+            (!page.resident).then_some(page.tokens)
+        };
+        let mut picks = Vec::new();
+        for query in [query, &self.said] {
+            if picks.is_empty() {
+                let hits = self.index.rank(query, HITS);
+                picks = recall::fit(&hits, options.recall_tokens, outside);
+            }
+        }
+        let mut tail = Vec::new();
+        for pick in picks {
+            self.context.touch(pick.id)?;
+            let at = usize::try_from(pick.id.0).expect("invariant: an index");
+            let text = &self.texts[at];
+            let end = match pick.excerpt {
+                true => split::beginning(text, pick.tokens, &*options.counter),
+                false => text.len(),
+            };
+            tail.push(TailBlock::recalled(pick.id, &text[..end]));
+        }
+        Ok(tail)
     }
 
     fn say(&mut self, message: Message, counter: &dyn Count) -> Result<(), PagerError> {
@@ -196,6 +242,7 @@ impl Agent {
             Speaker::Assistant => {
                 self.close_calls(counter)?;
                 self.reply += 1;
+                self.said.clone_from(&text);
                 self.say_reply(text, message.tool_calls, counter)
             }
             Speaker::Tool => {
@@ -256,6 +303,13 @@ impl Agent {
         let relation =
             Relation { reply: of_reply.then_some(self.reply), call: call.map(Arc::from) };
         let page = NewPage { parts: vec![Part::text(text)], relation, ..NewPage::text(kind, "") };
-        self.context.append(page.measure(counter)).map(drop)
+        let appended = self.context.append(page.measure(counter))?;
+        for (id, _, parts) in appended.bodies {
+            let text = parts.first().map_or_else(|| Arc::from(""), |part| Arc::clone(&part.text));
+            let (speaker, session, said_at) = (None, None, None);
+            self.index.add(Document { id, text: &text, speaker, session, said_at });
+            self.texts.push(text);
+        }
+        Ok(())
     }
 }
