@@ -54,13 +54,15 @@ const STUBS_MAX: usize = 12;
 /// relevance as a weighted sum (Park et al., Generative Agents, 2023, section 4.1), and frequency as
 /// in LFU, bent so that the first uses count most. Age is in tokens of log since the last use.
 pub fn worth(page: &Page, age_tokens: u64, room_tokens: u64, relevance: f64) -> f64 {
-    let half_life = (room_tokens as f64 * HALF_LIFE).max(1.0);
-    let recency = (-(age_tokens as f64) / half_life).exp2();
-    let frequency = 1.0 - 1.0 / f64::from(page.uses.max(1));
-    RECENCY * recency
-        + IMPORTANCE * f64::from(page.importance)
-        + FREQUENCY * frequency
-        + RELEVANCE * relevance
+    blend(page.uses, f64::from(page.importance), age_tokens, room_tokens, relevance)
+}
+
+/// [`worth`] of a page that is only numbers.
+pub(super) fn blend(uses: u32, importance: f64, age: u64, room: u64, relevance: f64) -> f64 {
+    let half_life = (room as f64 * HALF_LIFE).max(1.0);
+    let recency = (-(age as f64) / half_life).exp2();
+    let frequency = 1.0 - 1.0 / f64::from(uses.max(1));
+    RECENCY * recency + IMPORTANCE * importance + FREQUENCY * frequency + RELEVANCE * relevance
 }
 
 /// Entries that leave or stay together.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::context::{Budget, Context};
 use super::error::PagerError;
-use super::layout::{BreakpointRules, TailBlock};
+use super::layout::{Block, BreakpointRules, TailBlock};
 use super::page::{Kind, NewPage, PageId, Part, Relation};
 use super::recall::{self, Document, Index};
 use super::split;
@@ -92,6 +92,10 @@ pub struct Options {
 pub struct Totals {
     /// Model calls.
     pub calls: u64,
+    /// Tokens of all prompts.
+    pub prompt_tokens: u64,
+    /// Tokens of whole blocks that begin a prompt as they began the same agent's one before.
+    pub prefix_tokens: u64,
     /// Batches that left.
     pub evictions: u64,
     /// Calls after an agent's first eviction whose last message was the user's.
@@ -108,6 +112,8 @@ struct Agent {
     asked: Option<String>,
     /// What the model said last: the subject of a terse answer.
     said: String,
+    /// The prompt before.
+    sent: Vec<Block>,
     index: Index,
     /// The words of each page, as storage would give them.
     texts: Vec<Arc<str>>,
@@ -166,6 +172,7 @@ impl Agent {
             open: Vec::new(),
             asked: None,
             said: String::new(),
+            sent: Vec::new(),
             index: Index::new(),
             texts: Vec::new(),
         }
@@ -195,8 +202,13 @@ impl Agent {
         totals.calls += 1;
         let rendered = self.context.render(&tail, &BreakpointRules::default())?;
         self.context.sent();
+        let same = rendered.blocks.iter().zip(&self.sent).take_while(|(now, then)| now == then);
+        totals.prefix_tokens += same.map(|(block, _)| block.tokens).sum::<u64>();
+        totals.prompt_tokens += rendered.tokens;
         let blocks = rendered.blocks.iter().map(|block| block.text().to_owned()).collect();
-        Ok(Prompt { agent: name.to_owned(), blocks, breakpoints: rendered.breakpoints })
+        let prompt = Prompt { agent: name.to_owned(), blocks, breakpoints: rendered.breakpoints };
+        self.sent = rendered.blocks;
+        Ok(prompt)
     }
 
     /// The pages out of the window that say most about what the user said; where there is none,

@@ -87,12 +87,13 @@ fn near(words: &[String], at: usize, month: u8) -> Date {
     Date { month, day: if before != 0 { before } else { after }, year }
 }
 
-/// `8`, `8th`, `31st` as a day; 0 for anything else.
+/// `8`, `8th`, `31st`, `08t10` as a day; 0 for anything else.
 fn day(word: &str) -> u8 {
-    let digits = word.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let suffix = &word[digits.len()..];
+    let digits = word.find(|c: char| !c.is_ascii_digit()).unwrap_or(word.len());
+    let (digits, suffix) = word.split_at(digits);
+    let iso_time = || suffix.strip_prefix('t').is_some_and(|hour| hour.parse::<u8>().is_ok());
     match digits.parse::<u8>() {
-        Ok(day @ 1..=31) if matches!(suffix, "" | "st" | "nd" | "rd" | "th") => day,
+        Ok(day @ 1..=31) if matches!(suffix, "" | "st" | "nd" | "rd" | "th") || iso_time() => day,
         _ => 0,
     }
 }
@@ -126,7 +127,7 @@ mod tests {
 
     #[test]
     fn verbs_are_no_months() {
-        assert_eq!(dates("she may march to 10 shops, mart and sept"), []);
+        assert_eq!(dates("she may march to 10 shops, mart and maybe"), []);
         assert_eq!(dates("in may"), [date(5, 0, 0)]);
     }
 
