@@ -26,8 +26,8 @@ pub struct AgentArgs {
     #[arg(long, value_name = "MODEL")]
     pub model: Option<String>,
     /// Plugins whose tools it may call: names or paths
-    #[arg(long, value_name = "PLUGIN", value_delimiter = ',')]
-    pub plugin: Vec<String>,
+    #[arg(long = "plugin", value_name = "PLUGIN", value_delimiter = ',')]
+    pub plugins: Vec<String>,
     /// Agent plugins that its children may run, by name
     #[arg(long, value_name = "PROGRAM", value_delimiter = ',')]
     pub allow_spawn: Vec<String>,
@@ -87,7 +87,7 @@ impl AgentArgs {
         let flags = [
             (self.task.is_some(), "--task"),
             (self.model.is_some(), "--model"),
-            (!self.plugin.is_empty(), "--plugin"),
+            (!self.plugins.is_empty(), "--plugin"),
             (!self.allow_spawn.is_empty(), "--allow-spawn"),
             (self.name.is_some(), "--name"),
             (self.priority.is_some(), "--priority"),
@@ -121,7 +121,7 @@ impl AgentArgs {
             priority: self.priority,
             weight: None,
             model: self.model.clone(),
-            plugins: self.plugin.clone(),
+            plugins: self.plugins.clone(),
             spawn: self.allow_spawn.clone(),
             allow: options.grants.iter().map(|(_, text)| text.clone()).collect(),
             deny_path: options.denied_paths.clone(),
