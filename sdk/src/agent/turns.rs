@@ -193,9 +193,9 @@ impl Loop {
         }
         .into_iter();
         for (call, outcome) in calls.iter().zip(outcomes) {
-            let outcome = outcome.or_else(|| called.next()).unwrap_or_else(|| {
-                Err(ToolError::failed("the host gave no result for this call"))
-            });
+            let outcome = outcome
+                .or_else(|| called.next())
+                .unwrap_or_else(|| Err(ToolError::failed("the host gave no result for this call")));
             append_result(call, outcome)?;
         }
         Ok(())
