@@ -1,6 +1,8 @@
 //! A model's lines, written beforehand.
 
-use std::collections::VecDeque;
+mod file;
+
+use std::collections::HashMap;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -8,9 +10,7 @@ use serde_json::Value;
 use super::kernel::{Model, Prompt};
 use crate::agent::{Part, Reasoning, ToolCall};
 use crate::model::{Error, StopReason};
-
-/// What stands for the text of the last tool result.
-const LAST_RESULT: &str = "{{last_result}}";
+use crate::process::Pid;
 
 /// One reply of a model.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -83,31 +83,45 @@ impl Turn {
         (thoughts.into_iter().chain(said).chain(calls).collect(), self.stop)
     }
 
-    /// The same turn with the last tool result where it is named.
-    fn filled(mut self, prompt: &Prompt) -> Self {
-        let result = prompt.last_result();
-        self.said = self.said.map(|text| text.replace(LAST_RESULT, &result));
-        // Inside a JSON string.
-        let quoted = Value::String(result).to_string();
-        let inside = &quoted[1..quoted.len() - 1];
-        for (_, arguments) in &mut self.calls {
-            *arguments = arguments.replace(LAST_RESULT, inside);
+    /// The same turn with what its templates ask for.
+    fn filled(mut self, prompt: &Prompt, number: usize) -> Self {
+        let values = [
+            ("{{last_result}}", prompt.last_result()),
+            ("{{last_user}}", prompt.last_said()),
+            ("{{agent}}", prompt.process.clone()),
+            ("{{turn}}", number.to_string()),
+        ];
+        for (name, value) in values {
+            self.said = self.said.map(|text| text.replace(name, &value));
+            // Inside a JSON string.
+            let quoted = Value::String(value).to_string();
+            let inside = &quoted[1..quoted.len() - 1];
+            for (_, arguments) in &mut self.calls {
+                *arguments = arguments.replace(name, inside);
+            }
         }
         self
     }
 }
 
+/// One turn of a script, and who says it when.
 struct Line {
+    /// Processes of this name alone; none for all that have no turn of their own.
+    process: Option<String>,
     expect: Option<String>,
     turn: Result<Turn, Error>,
 }
 
-/// A model that says its lines in order. `{{last_result}}` in a text or in arguments becomes the
-/// text of the last tool result.
+/// A model that says its lines in order, to each process from the first on.
+///
+/// In texts and arguments `{{last_result}}` becomes the text of the last tool result,
+/// `{{last_user}}` what was said last, `{{agent}}` the name of the process and `{{turn}}` the
+/// number of the turn.
 #[derive(Default)]
 pub struct Script {
-    said: usize,
-    lines: VecDeque<Line>,
+    lines: Vec<Line>,
+    /// How many turns each process had.
+    said: HashMap<Pid, usize>,
 }
 
 impl Script {
@@ -117,35 +131,53 @@ impl Script {
         Self::default()
     }
 
+    /// Reads a script file of the host (`--model script:FILE`), as far as a test can play it:
+    /// `[[turn]]` with `agent`, `expect`, `delay_ms`, `reasoning`, `say`, `call`, `stop` and
+    /// `repeat`. What it says of usage and windows is passed over.
+    ///
+    /// # Errors
+    /// A sentence with line and column where it is none, or holds a fault.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        file::parse(text)
+    }
+
     /// The same script with one turn more.
     #[must_use]
-    pub fn turn(mut self, turn: Turn) -> Self {
-        self.lines.push_back(Line { expect: None, turn: Ok(turn) });
-        self
+    pub fn turn(self, turn: Turn) -> Self {
+        self.line(None, Ok(turn))
     }
 
     /// The same script with one turn more, which is said only where the last page holds `text`;
     /// otherwise the model is an error that says so.
     #[must_use]
-    pub fn turn_after(mut self, text: &str, turn: Turn) -> Self {
-        self.lines.push_back(Line { expect: Some(text.to_owned()), turn: Ok(turn) });
-        self
+    pub fn turn_after(self, text: &str, turn: Turn) -> Self {
+        self.line(Some(text.to_owned()), Ok(turn))
     }
 
     /// The same script with one turn more in which the model gives an error.
     #[must_use]
-    pub fn error(mut self, error: Error) -> Self {
-        self.lines.push_back(Line { expect: None, turn: Err(error) });
+    pub fn error(self, error: Error) -> Self {
+        self.line(None, Err(error))
+    }
+
+    fn line(mut self, expect: Option<String>, turn: Result<Turn, Error>) -> Self {
+        self.lines.push(Line { process: None, expect, turn });
         self
     }
 }
 
 impl Model for Script {
     fn answer(&mut self, prompt: &Prompt) -> Result<Turn, Error> {
-        self.said += 1;
-        let number = self.said;
-        let Some(line) = self.lines.pop_front() else {
-            let message = format!("the script has no turn {number}");
+        let own = Some(prompt.process.as_str());
+        let has_own = self.lines.iter().any(|line| line.process.as_deref() == own);
+        let whose = if has_own { own } else { None };
+        let said = self.said.entry(prompt.pid).or_default();
+        let mut lines = self.lines.iter().filter(|line| line.process.as_deref() == whose);
+        let line = lines.nth(*said);
+        *said += 1;
+        let number = *said;
+        let Some(line) = line else {
+            let message = format!("the script has no turn {number} for {}", prompt.process);
             return Err(Error::InvalidRequest(message));
         };
         if let Some(expected) = &line.expect {
@@ -155,6 +187,6 @@ impl Model for Script {
                 return Err(Error::InvalidRequest(message));
             }
         }
-        line.turn.map(|turn| turn.filled(prompt))
+        line.turn.clone().map(|turn| turn.filled(prompt, number))
     }
 }

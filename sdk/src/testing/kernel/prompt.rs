@@ -35,6 +35,14 @@ impl Prompt {
         results.map(|(_, parts)| text(parts)).unwrap_or_default()
     }
 
+    /// The text of the last page that is no tool's: what the model was told last.
+    #[must_use]
+    pub fn last_said(&self) -> String {
+        let said = |kind: PageKind| matches!(kind, PageKind::Task | PageKind::User);
+        let last = self.pages.iter().rev().find(|(kind, _)| said(*kind));
+        last.map(|(_, parts)| text(parts)).unwrap_or_default()
+    }
+
     /// Everything that the model reads, as text, a page a paragraph.
     #[must_use]
     pub fn text(&self) -> String {
