@@ -15,7 +15,17 @@ out=$PWD/dist
 
 find_toolchain
 mkdir -p "$out"
-cd misbehave
-wasm_cargo rustc --release --target "$WASM_TARGET" --bin misbehave \
-    -- ${WASM_COMMAND_FLAGS[@]+"${WASM_COMMAND_FLAGS[@]}"}
-cp "${CARGO_TARGET_DIR:-target}/$WASM_TARGET/release/misbehave.wasm" "$out/misbehave.wasm"
+built=${CARGO_TARGET_DIR:-target}/$WASM_TARGET/release
+
+(
+    cd misbehave
+    wasm_cargo rustc --release --target "$WASM_TARGET" --bin misbehave \
+        -- ${WASM_COMMAND_FLAGS[@]+"${WASM_COMMAND_FLAGS[@]}"}
+    cp "$built/misbehave.wasm" "$out/misbehave.wasm"
+)
+(
+    cd rogue
+    wasm_cargo rustc --release --target "$WASM_TARGET" --lib \
+        -- ${WASM_LIBRARY_FLAGS[@]+"${WASM_LIBRARY_FLAGS[@]}"}
+    cp "$built/rogue.wasm" "$out/rogue.wasm"
+)
