@@ -12,6 +12,7 @@ mod new;
 mod plugin;
 mod render;
 mod run;
+mod simulate;
 mod terminal;
 
 use std::path::PathBuf;
@@ -52,6 +53,8 @@ enum Command {
     /// Look at or clear the compiled components
     #[command(subcommand)]
     Cache(cache::CacheCommand),
+    /// Run the scheduler's policy over a trace of model calls, with a virtual clock
+    Simulate(simulate::SimulateArgs),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -103,6 +106,7 @@ fn dispatch(cli: Cli) -> Result<Code, Failure> {
         Command::New(arguments) => new::new(&arguments),
         Command::Audit(command) => block_on(audit::audit(&config, command)),
         Command::Cache(command) => cache::cache(&config, &command),
+        Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "aos-host", &mut script);

@@ -131,7 +131,8 @@ impl Scheduler {
             parent.children.retain(|child| *child != pid);
         }
         self.ledger.leave(agent.meter);
-        let owner = self.owners.get_mut(&agent.owner).expect("invariant: an agent's owner is known");
+        let owner =
+            self.owners.get_mut(&agent.owner).expect("invariant: an agent's owner is known");
         owner.agents -= 1;
         if owner.agents == 0 {
             self.owners.remove(&agent.owner);

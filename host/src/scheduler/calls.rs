@@ -1,5 +1,6 @@
 //! Calls: wanted, started, paced, cut, ended. One life for model and tool calls.
 
+use super::agents::share;
 use super::event::{
     Action, Amounts, Exhausted, Misuse, ModelCall, ModelEnding, ModelUsage, Moment, Pid, Rejection,
     Ticket,
@@ -7,7 +8,6 @@ use super::event::{
 use super::ledger::{MeterId, Need, Obstacle, Plan};
 use super::pool::{Resource, TIME_UNITS, TOKEN_UNITS};
 use super::queue::{Contest, Line, Place};
-use super::agents::share;
 use super::{Scheduler, Timer};
 
 /// A step looks at so many calls that a limit may hold back; what is left goes on at once by the
@@ -70,8 +70,7 @@ impl Scheduler {
     ) -> Result<(), Misuse> {
         let ModelCall { ticket, pid, provider, .. } = *wanted;
         let asked = wanted.output_tokens_asked;
-        let need =
-            Need::new(wanted.input_tokens, asked, wanted.output_tokens_model, wanted.price);
+        let need = Need::new(wanted.input_tokens, asked, wanted.output_tokens_model, wanted.price);
         let why = if self.pools.models.get(&provider).is_none_or(|pool| pool.slots == 0) {
             Some(Rejection::NoProvider("no such provider, or it has no slots".into()))
         } else {

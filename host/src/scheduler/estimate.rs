@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 /// A new value counts one part in so many, once as many were seen.
-const MEMORY: u32 = 20;
+const MEMORY: u32 = 100;
 
 /// What is expected before anything was seen: 256 tokens, 5 s.
 const FIRST: Expected = Expected { output_tokens: 256, service_ns: 5_000_000_000 };
@@ -32,7 +32,10 @@ impl Mean {
         self.service_ns += (service_ns as f64 - self.service_ns) * part;
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "`as` saturates, and means are not negative")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "`as` saturates, and means are not negative"
+    )]
     fn expected(self) -> Option<Expected> {
         (self.seen > 0).then_some(Expected {
             output_tokens: self.output_tokens as u64,

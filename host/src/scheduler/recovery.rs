@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::event::{Action, Amounts, Misuse, Moment, Pid, Scope, Ticket};
-use super::ledger::{Ledger, LedgerSnapshot, MeterId};
 use super::ledger::OpenReservation;
+use super::ledger::{Ledger, LedgerSnapshot, MeterId};
 use super::options::Options;
 use super::{Scheduler, nanoseconds};
 
@@ -29,8 +29,7 @@ impl Scheduler {
     ) -> Self {
         let mut scheduler = Self::new(options);
         scheduler.now = now;
-        scheduler.ledger =
-            Ledger::restore(&scheduler.options, ledger, nanoseconds(slept), now);
+        scheduler.ledger = Ledger::restore(&scheduler.options, ledger, nanoseconds(slept), now);
         for open in &ledger.open {
             // A snapshot that names no meter for it was not written by this program.
             let _known = scheduler.recover(open.ticket, open.pid, open.reserved);

@@ -200,13 +200,8 @@ impl Gauge {
         } else {
             Opens::WhenRaised
         };
-        let why = Exhausted {
-            scope: meter.scope,
-            quota: self.quota,
-            limit,
-            needed: self.needed,
-            opens,
-        };
+        let why =
+            Exhausted { scope: meter.scope, quota: self.quota, limit, needed: self.needed, opens };
         Err(Blocked::Until(opens, why))
     }
 
