@@ -76,9 +76,9 @@ pub(super) struct Cpu {
 }
 
 impl Cpu {
-    pub(super) fn new(workers: u16, slice_ns: u64, period_ns: u64, per_point_ns: u64) -> Self {
+    pub(super) fn new(workers: u16, slice_ns: u64, period_ns: u64, patience_ns: u64) -> Self {
         Self {
-            queue: Queue::new(per_point_ns, 1),
+            queue: Queue::new(patience_ns, 1),
             workers: vec![Worker::Awake; usize::from(workers)],
             awake: usize::from(workers),
             slice_ns,
