@@ -30,6 +30,13 @@ unsafe impl GlobalAlloc for Counting {
         unsafe { System.alloc(layout) }
     }
 
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        HELD.fetch_add(size, Ordering::Relaxed);
+        HELD.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         HELD.fetch_sub(layout.size(), Ordering::Relaxed);
         // SAFETY: the caller's promise is passed on.
@@ -44,8 +51,22 @@ static ALLOCATOR: Counting = Counting;
 const ROUNDS: usize = 7;
 /// Sixteen words, 80 to 90 characters: a turn of talk.
 const WORDS: [&str; 16] = [
-    "flight", "seat", "booking", "reservation", "lisbon", "morning", "bag", "price", "card", "gold",
-    "window", "refund", "monday", "passenger", "delay", "hotel",
+    "flight",
+    "seat",
+    "booking",
+    "reservation",
+    "lisbon",
+    "morning",
+    "bag",
+    "price",
+    "card",
+    "gold",
+    "window",
+    "refund",
+    "monday",
+    "passenger",
+    "delay",
+    "hotel",
 ];
 
 fn text(n: usize) -> String {

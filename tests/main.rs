@@ -7,5 +7,6 @@ mod command_line;
 mod embedding;
 mod full_disk;
 mod hostile;
+mod pager;
 mod support;
 mod tidy;
