@@ -12,5 +12,6 @@ mod full_disk;
 mod hostile;
 mod languages;
 mod newcomer;
+mod pager;
 mod support;
 mod tidy;
