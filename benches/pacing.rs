@@ -3,8 +3,8 @@
 //! 1.5 million tokens a minute (a bucket that refills continuously, with a burst of 10 s), answers
 //! after 2 to 20 s, and says what remains in the headers of both families.
 //!
-//! `cargo bench --bench pacing`; AOS_BENCH_SECONDS sets the length of each run (60). The same with a
-//! virtual clock, over more worlds, is in `host/src/model/pacing/tests.rs`.
+//! `cargo bench --bench pacing`; AOS_BENCH_SECONDS sets the length of each run (60). The same with
+//! a virtual clock, over more worlds, is in `host/src/model/pacing/tests.rs`.
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
 use std::sync::{Arc, Mutex};
@@ -225,8 +225,8 @@ async fn run(family: Family, length: Duration) -> bool {
     let limited = seen.limited as f64 / (seen.limited + seen.answered).max(1) as f64;
     let met = share >= SHARE_MIN && late >= SHARE_MIN && limited <= LIMITED_MAX;
     println!(
-        "{family:?}, {whole:.0} s: {:.1} % of the limit used ({:.1} % after the first {START_S} s; \
-         at least {:.0} %), {} answered, {} times 429 ({:.2} %; at most {:.1} %), {} agents failed: \
+        "{family:?}, {whole:.0} s: {:.1} % of the limit used ({:.1} % after {START_S} s; at least \
+         {:.0} %), {} answered, {} times 429 ({:.2} %; at most {:.1} %), {} agents failed: \
          {}",
         share * 100.0,
         late * 100.0,
