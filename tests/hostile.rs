@@ -17,3 +17,5 @@ mod quantities;
 mod races;
 mod schemas;
 mod verdicts;
+
+pub use house::guest_path;

@@ -99,6 +99,27 @@ pub struct LimitsTable {
 }
 
 impl LimitsTable {
+    /// The key of the first limit that is zero, if one is. With nothing at all of it no guest
+    /// could do anything, and of the rest zero is more likely a mistake for "without a limit".
+    pub fn zero(&self) -> Option<&'static str> {
+        let bytes = |set: Option<Bytes>| set == Some(Bytes(0));
+        let time = |set: Option<Time>| set.is_some_and(|time| time.0.is_zero());
+        let each = [
+            ("memory", bytes(self.memory)),
+            ("timeout", time(self.timeout)),
+            ("cpu", time(self.cpu)),
+            ("output", bytes(self.output)),
+            ("stdio", bytes(self.stdio)),
+            ("host_call", bytes(self.host_call)),
+            ("handles", self.handles == Some(0)),
+            ("open_files", self.open_files == Some(0)),
+            ("random", bytes(self.random)),
+            ("http_fields", bytes(self.http_fields)),
+            ("http_body", bytes(self.http_body)),
+        ];
+        each.into_iter().find_map(|(key, zero)| zero.then_some(key))
+    }
+
     /// These limits where they are set, `limits` elsewhere.
     pub fn over(self, limits: &Limits) -> Limits {
         let bytes = |set: Option<Bytes>, other: u64| set.map_or(other, |bytes| bytes.0);
@@ -188,6 +209,9 @@ impl TryFrom<Text> for Time {
     }
 }
 
+/// What is wrong with a limit of zero.
+pub const ZERO: &str = "a limit must be more than 0";
+
 impl Config {
     /// The file at `path`, or the user's own if there is one, over the defaults.
     ///
@@ -204,6 +228,10 @@ impl Config {
             Some(text) => text.parse().map_err(|error| ConfigError(format!("store: {error}")))?,
             None => StoreUrl::Sqlite(folders.state.join("journal.db")),
         };
+        if let Some(key) = file.limits.zero() {
+            let own = own.display();
+            return Err(ConfigError(format!("{own}: limits: {key} is 0; {ZERO}")));
+        }
         let mut plugin_path = file.plugin_path;
         plugin_path.push(folders.data.join("plugins"));
         Ok(Self {
@@ -309,6 +337,8 @@ mod tests {
             ("\n[limits]\nmemroy = 1\n", "line 3: unknown field `memroy`"),
             ("[limits]\nmemory = \"lots\"\n", "`lots` is no size"),
             ("[limits]\ntimeout = 30\n", "write \"30s\""),
+            ("[limits]\ntimeout = \"0s\"\n", "timeout is 0"),
+            ("[limits]\nhandles = 0\n", "handles is 0"),
             ("store = \"mysql://x\"\n", "store: "),
             ("store = \n", "line 1"),
         ] {

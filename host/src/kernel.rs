@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use tokio::sync::OnceCell;
 
-pub use session::{Session, SessionOptions, Streams};
+pub use session::{HASH_CHARS_MIN, Session, SessionOptions, Streams};
 
 use self::agents::{AgentOptions, Agents};
 use self::catalogue::Catalogue;
@@ -280,7 +280,7 @@ impl Kernel {
                 Ok(()) => Ok(output),
                 Err(sentence) => Err(Fault::Ended(Ended::BadAnswer(sentence))),
             },
-            Ok(Err(error)) => Err(Fault::Tool(error)),
+            Ok(Err(error)) => Err(Fault::Tool(call.believed(error, finished.refused))),
             Err(ended) => Err(Fault::Ended(ended)),
         };
         session.settle(&call, name, answer.as_ref().err(), usage).await?;

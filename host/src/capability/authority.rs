@@ -140,10 +140,7 @@ impl Authority {
         if !self.asks_for(capability, asked) {
             let target = target();
             return Err(Denial {
-                remedy: format!(
-                    "its author would add `[[grants]]` with `ask = \"{capability}:{target}\"` to \
-                     plugin.toml"
-                ),
+                remedy: ask_line(capability, &target),
                 capability: capability.to_string(),
                 target,
                 missing_in: MissingIn::Plugin,
@@ -170,6 +167,13 @@ impl Authority {
         };
         asks.iter().any(|ask| covers(ask) && asked(&ask.pattern))
     }
+}
+
+/// The line of a manifest that would ask for it.
+pub(crate) fn ask_line(capability: Capability, target: &str) -> String {
+    format!(
+        "its author would add `[[grants]]` with `ask = \"{capability}:{target}\"` to plugin.toml"
+    )
 }
 
 /// The flag that would allow an effect, ready to paste.

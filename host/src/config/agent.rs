@@ -101,7 +101,7 @@ impl AgentSpec {
         }
         let mut options = options;
         options.grants = self.grants(config, &tools, endpoint.name())?;
-        options.denied_paths.extend(config.denied_paths.iter().cloned());
+        options.denied_paths = config.denied_paths.clone();
         options.denied_paths.extend(self.deny_path.iter().cloned());
         options.denied_paths.extend(config.own_paths());
         options.limits = self.limits.clone().over(&config.limits);
@@ -144,7 +144,9 @@ impl AgentSpec {
         model: &str,
     ) -> Result<Vec<(Grant, String)>, SpecError> {
         let mut grants = Vec::new();
-        for text in config.grants.iter().chain(&self.allow) {
+        let mut written: Vec<&String> = config.grants.iter().chain(&self.allow).collect();
+        written.dedup();
+        for text in written {
             let grant = text.parse::<Grant>().map_err(|e| SpecError::Usage(e.to_string()))?;
             grants.push((grant, text.clone()));
         }
@@ -162,7 +164,8 @@ impl AgentSpec {
 
 /// A plugin by its path or name, loaded, under the name that its tools will begin with.
 async fn load(config: &Config, kernel: &Kernel, wanted: &str) -> Result<Held, SpecError> {
-    let found = plugins::find(wanted, &config.plugin_path).map_err(SpecError::Plugin)?;
+    let found = plugins::find(wanted, &config.plugin_path)
+        .map_err(|error| SpecError::Plugin(error.to_string()))?;
     let plugin = kernel
         .load(&found.name, &found.bytes)
         .map_err(|fault| SpecError::Plugin(format!("{}: {fault}", found.origin)))?;
@@ -179,7 +182,7 @@ pub fn agent_options(config: &Config, models: Models) -> AgentOptions {
         if name.contains(['/', '.']) {
             return Err(format!("`{name}` is no name of a program"));
         }
-        plugins::find(name, &folders).map(|found| found.bytes)
+        plugins::find(name, &folders).map(|found| found.bytes).map_err(|error| error.to_string())
     });
     let mut options = AgentOptions::new(models, find);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);

@@ -17,7 +17,7 @@ use crate::sandbox::host::call::Progress;
 use crate::sandbox::limits::Limits;
 use crate::sandbox::state::{Ambient, Input, Setup};
 use crate::sandbox::stdio::Sink;
-use crate::types::{CallId, Definition, Denial, Usage};
+use crate::types::{CallId, Definition, Denial, LimitHit, ToolError, Usage};
 
 /// Standard streams of a session's programs.
 #[derive(Clone, Debug)]
@@ -79,8 +79,38 @@ pub(super) struct Call {
     gate: Arc<Gate>,
 }
 
+impl Call {
+    /// A guest's error, as far as the host knows of it: that a grant is missing, a limit was
+    /// reached or a person said no is the host's to say, and in the guest's mouth its word alone.
+    pub(super) fn believed(&self, error: ToolError, refused: Option<LimitHit>) -> ToolError {
+        let word = |text: &str| ToolError::Failed(format!("the plugin says: {text}"));
+        match error {
+            ToolError::Denied(told) => {
+                let denials = self.gate.denials();
+                let same = |known: &&Denial| {
+                    known.capability == told.capability && known.target == told.target
+                };
+                match denials.iter().find(same).or(denials.last()) {
+                    Some(known) => ToolError::Denied(known.clone()),
+                    None => word(&told.to_string()),
+                }
+            }
+            ToolError::Limit(told) => {
+                refused.map_or_else(|| word(&told.to_string()), ToolError::Limit)
+            }
+            ToolError::Rejected(_) => word(&error.to_string()),
+            ToolError::UnknownTool(_)
+            | ToolError::InvalidArguments(_)
+            | ToolError::Interrupted(_)
+            | ToolError::Unavailable(_)
+            | ToolError::Failed(_)
+            | ToolError::Other(..) => error,
+        }
+    }
+}
+
 /// Characters of a component's hash by which a grant may name it.
-const HASH_CHARS_MIN: usize = 16;
+pub const HASH_CHARS_MIN: usize = 16;
 
 /// Denials that a session remembers, for the sentences that it tells at the end.
 const DENIALS_MAX: usize = 64;
@@ -238,6 +268,7 @@ impl Session {
             stderr: streams.stderr.clone(),
             progress: progress.clone(),
             desk: None,
+            fate: None,
             turn: None,
         }
     }

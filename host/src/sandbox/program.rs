@@ -1,8 +1,11 @@
 //! From bytes to a program that can be instantiated: read, adapt, compile or load, link.
 
+mod exit;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME;
 use wasmtime::Engine;
 use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime_wasi::p2::bindings::CommandPre;
@@ -138,7 +141,13 @@ impl Loader<'_> {
     /// From the cache, or compiled and then kept there.
     fn component(&self, hash: ComponentHash, binary: &[u8]) -> Result<Component, BadPlugin> {
         let key = cache_key(hash);
-        if let Some(component) = self.cache.and_then(|cache| cache.load(self.engine, key)) {
+        let cached = || self.cache.and_then(|cache| cache.load(self.engine, key));
+        if let Some(component) = cached() {
+            return Ok(component);
+        }
+        // Of many hosts that start at once one compiles, and the others find it done.
+        let _compiling = self.cache.and_then(|cache| cache.wait_for_others(self.engine, key));
+        if let Some(component) = cached() {
             return Ok(component);
         }
         let adapted;
@@ -153,6 +162,7 @@ impl Loader<'_> {
         self.tell(CompileEvent::Begins(binary.len()));
         let compiled = Component::from_binary(self.engine, binary);
         self.tell(CompileEvent::Ended(began.elapsed()));
+        tracing::debug!("compiled {hash} in {:?}", began.elapsed());
         let component = compiled.map_err(|error| BadPlugin::Invalid(one_line(&error)))?;
         if let Some(cache) = self.cache
             && let Err(error) = cache.store(self.engine, key, &component)
@@ -196,10 +206,14 @@ impl Loader<'_> {
 
 use wasmparser::Parser;
 
+/// Changes with how this host adapts: what an older one adapted is adapted anew.
+const ADAPTED: &[u8] = b"exit codes";
+
 /// The adapter is part of what a core module becomes, so it is part of its key.
 fn cache_key(hash: ComponentHash) -> ComponentHash {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&hash.0);
+    hasher.update(ADAPTED);
     hasher.update(env!("CARGO_PKG_VERSION").as_bytes());
     ComponentHash(*hasher.finalize().as_bytes())
 }
@@ -241,10 +255,16 @@ pub fn binary(bytes: &[u8]) -> Result<std::borrow::Cow<'_, [u8]>, BadPlugin> {
 /// A core module of WASI 0.1 becomes a component by the adapter of wasmtime's project.
 fn adapt(module: &[u8]) -> Result<Vec<u8>, BadPlugin> {
     use wasi_preview1_component_adapter_provider::{
-        WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER,
-        WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
+        WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
     };
     let shape = Shape::of(module)?;
+    if shape.start && shape.wasi && !shape.memory {
+        return Err(BadPlugin::Invalid(
+            "this command exports no memory, through which WASI 0.1 hands everything over; add \
+             `(export \"memory\" (memory 0))`"
+                .into(),
+        ));
+    }
     let adapter = match shape {
         Shape { start: true, .. } => WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER,
         Shape { typed: true, .. } => WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
@@ -255,13 +275,20 @@ fn adapt(module: &[u8]) -> Result<Vec<u8>, BadPlugin> {
             ));
         }
     };
-    let encode = || {
+    let encode = |module: &[u8]| {
         ComponentEncoder::default()
             .module(module)?
             .adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, adapter)?
             .encode()
     };
-    encode().map_err(|error| {
+    if shape.start
+        && let Ok(Some(module)) = exit::with_code(module)
+        && let Ok(component) = encode(&module)
+    {
+        return Ok(component);
+    }
+    // Without the codes of its exits it is a command still; what is wrong with it is told here.
+    encode(module).map_err(|error| {
         let causes: Vec<_> = error.chain().map(ToString::to_string).collect();
         BadPlugin::Invalid(format!("this core module cannot be adapted: {}", causes.join(": ")))
     })
@@ -271,19 +298,30 @@ fn adapt(module: &[u8]) -> Result<Vec<u8>, BadPlugin> {
 struct Shape {
     start: bool,
     typed: bool,
+    memory: bool,
+    wasi: bool,
 }
 
 impl Shape {
     fn of(module: &[u8]) -> Result<Self, BadPlugin> {
-        let mut shape = Self { start: false, typed: false };
+        let mut shape = Self { start: false, typed: false, memory: false, wasi: false };
         for payload in Parser::new(0).parse_all(module) {
             let payload = payload.map_err(|error| BadPlugin::Invalid(error.message().into()))?;
             match payload {
+                wasmparser::Payload::ImportSection(imports) => {
+                    for import in imports.into_imports() {
+                        let import =
+                            import.map_err(|error| BadPlugin::Invalid(error.message().into()))?;
+                        shape.wasi |= import.module == WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME;
+                    }
+                }
                 wasmparser::Payload::ExportSection(exports) => {
                     for export in exports {
                         let export =
                             export.map_err(|error| BadPlugin::Invalid(error.message().into()))?;
                         shape.start |= export.name == "_start";
+                        shape.memory |= export.kind == wasmparser::ExternalKind::Memory
+                            && export.name == "memory";
                     }
                 }
                 wasmparser::Payload::CustomSection(section) => {

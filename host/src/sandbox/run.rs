@@ -48,6 +48,16 @@ pub struct Finished<T> {
     pub result: Result<T, Ended>,
     /// What it used.
     pub usage: Usage,
+    /// The limit at which the guest was refused something and went on: its own word for it is not
+    /// enough.
+    pub refused: Option<LimitHit>,
+}
+
+impl<T> Finished<T> {
+    /// An end without a run.
+    fn at_once(result: Result<T, Ended>) -> Self {
+        Self { result, usage: Usage::default(), refused: None }
+    }
 }
 
 impl Sandbox {
@@ -63,13 +73,8 @@ impl Sandbox {
                 })
                 .await
             }
-            Kind::Plain(exports) => {
-                let found = Ok(tool::plain_definitions(exports));
-                Finished { result: found, usage: Usage::default() }
-            }
-            Kind::Agent(_) | Kind::Command(_) => {
-                Finished { result: Ok(Vec::new()), usage: Usage::default() }
-            }
+            Kind::Plain(exports) => Finished::at_once(Ok(tool::plain_definitions(exports))),
+            Kind::Agent(_) | Kind::Command(_) => Finished::at_once(Ok(Vec::new())),
         }
     }
 
@@ -99,10 +104,9 @@ impl Sandbox {
                 })
                 .await
             }
-            Kind::Agent(_) | Kind::Command(_) => Finished {
-                result: Err(Ended::BadAnswer("it has no tools".into())),
-                usage: Usage::default(),
-            },
+            Kind::Agent(_) | Kind::Command(_) => {
+                Finished::at_once(Err(Ended::BadAnswer("it has no tools".into())))
+            }
         }
     }
 
@@ -110,7 +114,7 @@ impl Sandbox {
     pub async fn command(&self, program: &Program, setup: Setup) -> Finished<i32> {
         let Kind::Command(command) = &program.kind else {
             let refused = Ended::BadAnswer("it is no command".into());
-            return Finished { result: Err(refused), usage: Usage::default() };
+            return Finished::at_once(Err(refused));
         };
         self.run(program, setup, async |_, store| {
             let command = command.instantiate_async(&mut *store).await?;
@@ -135,8 +139,7 @@ impl Sandbox {
         task: &str,
     ) -> Finished<Result<String, String>> {
         let Kind::Agent(agent) = &program.kind else {
-            let refused = Ended::BadAnswer("it is no agent".into());
-            return Finished { result: Err(refused), usage: Usage::default() };
+            return Finished::at_once(Err(Ended::BadAnswer("it is no agent".into())));
         };
         self.run(program, setup, async |limits, store| {
             let agent = agent.instantiate_async(&mut *store).await?;
@@ -170,7 +173,8 @@ impl Sandbox {
             Ok(Err(error)) => Err(ended(&error, store.data(), &limits)),
             Err(_) => Err(Ended::Limit(limits.hit(LimitName::Wall))),
         };
-        Finished { result, usage: usage(&meter, store.data()) }
+        let refused = store.data().memory.refused().then(|| limits.hit(LimitName::Memory));
+        Finished { result, usage: usage(&meter, store.data()), refused }
     }
 }
 

@@ -21,7 +21,7 @@ use crate::capability::network::sockets::SocketTable;
 use crate::capability::network::verdict::socket_table;
 use crate::sandbox::agent::Desk;
 use crate::sandbox::host::call::{CallContext, Progress};
-use crate::sandbox::host::clock::{FrozenMonotonic, FrozenWall, VirtualMonotonic};
+use crate::sandbox::host::clock::{AgentClock, FrozenMonotonic, FrozenWall, VirtualMonotonic};
 use crate::sandbox::host::config::ConfigValues;
 use crate::sandbox::host::filesystem::Preopens;
 use crate::sandbox::host::http::GatedHttp;
@@ -108,6 +108,8 @@ pub struct Setup {
     pub progress: Option<Progress>,
     /// Who answers its questions, where it is an agent.
     pub desk: Option<Arc<dyn Desk>>,
+    /// An agent's clock and the seed of its random numbers, so that a replay sees them again.
+    pub fate: Option<(AgentClock, [u8; 32])>,
     /// Its turns on the processor, where a scheduler gives them; else every guest takes 10 ms.
     pub turn: Option<Arc<Turn>>,
 }
@@ -202,7 +204,9 @@ impl State {
 }
 
 fn wasi(services: &Services, setup: Setup, table: &Arc<SocketTable>) -> WasiCtx {
-    let Setup { gate, limits, ambient, arguments, environment, stdin, stdout, stderr, .. } = setup;
+    let Setup {
+        gate, limits, ambient, arguments, environment, stdin, stdout, stderr, fate, ..
+    } = setup;
     let stdio = limits.hit(LimitName::Stdio);
     let mut wasi = WasiCtxBuilder::new();
     wasi.args(&arguments)
@@ -220,6 +224,21 @@ fn wasi(services: &Services, setup: Setup, table: &Arc<SocketTable>) -> WasiCtx 
         Input::Bytes(bytes) => {
             wasi.stdin(pipe(bytes));
         }
+    }
+    if let Some((clock, seed)) = fate {
+        wasi.monotonic_clock(clock.clone()).wall_clock(clock);
+        // Both kinds are told apart, and neither is a secret of the host's.
+        let random = |stream| {
+            let mut random = ChaCha12Rng::from_seed(seed);
+            random.set_stream(stream);
+            random
+        };
+        wasi.secure_random(random(0)).insecure_random(random(1));
+        wasi.insecure_random_seed(u128::from_le_bytes(
+            seed.first_chunk().copied().unwrap_or_default(),
+        ));
+        sockets::allow(&mut wasi, &gate, table);
+        return wasi.build();
     }
     if ambient.clock {
         wasi.monotonic_clock(VirtualMonotonic::start());

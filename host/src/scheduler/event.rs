@@ -388,6 +388,28 @@ pub struct Amounts {
     pub microdollars: u64,
 }
 
+impl Amounts {
+    /// The sum, field by field.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            tokens: self.tokens.saturating_add(other.tokens),
+            calls: self.calls.saturating_add(other.calls),
+            microdollars: self.microdollars.saturating_add(other.microdollars),
+        }
+    }
+
+    /// What is left without `other`, field by field; nothing where it is more.
+    #[must_use]
+    pub fn less(self, other: Self) -> Self {
+        Self {
+            tokens: self.tokens.saturating_sub(other.tokens),
+            calls: self.calls.saturating_sub(other.calls),
+            microdollars: self.microdollars.saturating_sub(other.microdollars),
+        }
+    }
+}
+
 /// What the driver has to do.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {

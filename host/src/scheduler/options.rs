@@ -92,9 +92,10 @@ pub struct Options {
     pub providers: Vec<ProviderOptions>,
     /// Tool calls at once.
     pub tool_slots: u32,
-    /// How long a call waits for each point of its priority before it is overdue.
+    /// The wait that a point of priority is worth to a call: after so long for each of its points
+    /// it is as urgent as a new one of priority 0. Of tool calls too.
     pub model_patience: Duration,
-    /// How long a ready guest waits for each point of its priority before it is overdue.
+    /// The same for a ready guest.
     pub cpu_patience: Duration,
     /// None never cuts.
     pub cut: Option<CutOptions>,
@@ -125,7 +126,7 @@ impl Default for Options {
             model_slice: Duration::from_secs(60),
             providers: Vec::new(),
             tool_slots: 64,
-            model_patience: Duration::from_secs(2),
+            model_patience: Duration::from_millis(8_700),
             cpu_patience: Duration::from_millis(20),
             cut: None,
             window: Duration::from_secs(3600),

@@ -123,9 +123,11 @@ impl Agents {
             window.saturating_sub(REPLY_TOKENS.min(u64::from(endpoint.output_max()))).max(1)
         });
         let memory = Memory::new(window, Arc::new(Chars4), self.options.stored_bytes_max);
+        let seed: [u8; 32] = rand::random();
         let body = serde_json::json!({
             "pid": pid, "parent": parent.map(|parent| parent.pid), "name": name,
             "task_blake3": blake3::hash(task.as_bytes()).to_hex().as_str(),
+            "seed": blake3::Hash::from_bytes(seed).to_hex().as_str(),
             "priority": priority.get(), "model": endpoint.name(),
             "tools": holdings.tools.iter().map(|held| &held.alias).collect::<Vec<_>>(),
         });
@@ -154,6 +156,7 @@ impl Agents {
             chain,
             gate: Arc::new(gate),
             memory,
+            seed,
         })))
     }
 
@@ -200,6 +203,7 @@ impl Agents {
             stderr: options.streams.stderr.clone(),
             progress: options.progress.clone(),
             desk: Some(Arc::new(desk)),
+            fate: Some((process.clock.clone(), process.seed)),
             turn: Some(Arc::clone(turn)),
         }
     }

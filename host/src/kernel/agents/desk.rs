@@ -16,7 +16,11 @@ pub(super) struct AgentDesk {
 
 impl Desk for AgentDesk {
     fn ask(&self, ask: Ask) -> Answering<'_> {
-        Box::pin(self.answer(ask))
+        Box::pin(async {
+            let answer = self.answer(ask).await;
+            self.process.clock.advance();
+            answer
+        })
     }
 }
 

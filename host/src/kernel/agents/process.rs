@@ -13,6 +13,7 @@ use crate::journal::Chain;
 use crate::kernel::{Plugin, Session, SessionOptions};
 use crate::model::Endpoint;
 use crate::sandbox::agent::process::{Exit, Message};
+use crate::sandbox::host::clock::AgentClock;
 use crate::scheduler::{Exhausted, Limits, OwnerId, Priority};
 use crate::types::{AgentUsage, Ending, Pid, Waiting};
 
@@ -43,6 +44,8 @@ pub(in crate::kernel) struct Process {
     /// Told when it has ended.
     pub(super) exited: Notify,
     pub(super) began: Instant,
+    pub(super) clock: AgentClock,
+    pub(super) seed: [u8; 32],
     state: Mutex<State>,
 }
 
@@ -93,12 +96,13 @@ pub(super) struct Birth {
     pub(super) chain: Chain,
     pub(super) gate: Arc<Gate>,
     pub(super) memory: Memory,
+    pub(super) seed: [u8; 32],
 }
 
 impl Process {
     pub(super) fn new(birth: Birth) -> Self {
         let Birth { pid, name, parent, root, depth, owner, priority, weight, plugin, .. } = birth;
-        let Birth { task, endpoint, holdings, chain, gate, memory, .. } = birth;
+        let Birth { task, endpoint, holdings, chain, gate, memory, seed, .. } = birth;
         Self {
             pid,
             name,
@@ -119,6 +123,8 @@ impl Process {
             news: Notify::new(),
             exited: Notify::new(),
             began: Instant::now(),
+            clock: AgentClock::start(),
+            seed,
             state: Mutex::new(State {
                 priority,
                 waiting: None,

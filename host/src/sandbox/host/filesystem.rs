@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use wasmtime::component::{HasData, Resource};
 use wasmtime_wasi::filesystem::{Descriptor, Dir, WasiFilesystemCtxView, WasiFilesystemView};
+use wasmtime_wasi::p2::bindings::filesystem::types::ErrorCode;
 use wasmtime_wasi::p2::bindings::filesystem::{preopens, types};
 use wasmtime_wasi::p2::{FsError, FsResult};
 use wasmtime_wasi::{FsPerms, OpenMode};
@@ -99,6 +100,9 @@ impl preopens::Host for FilesystemView<'_> {
     }
 }
 
+/// The name of every file whose own is no UTF-8.
+const UNSPEAKABLE: &str = "\u{fffd}";
+
 /// Files are opened, read and written on the calling thread: they are regular files, and the
 /// thread that runs a guest is one that may block.
 const MAY_BLOCK: bool = true;
@@ -139,7 +143,15 @@ impl types::HostDirectoryEntryStream for FilesystemView<'_> {
         &mut self,
         stream: Resource<types::DirectoryEntryStream>,
     ) -> FsResult<Option<types::DirectoryEntry>> {
-        self.wasi().read_directory_entry(stream).await
+        match self.wasi().read_directory_entry(stream).await {
+            // A name that is no UTF-8 cannot be said in WIT, and ends no listing: it has a name
+            // that leads nowhere. A guest would look at what has no type to learn it, and fail.
+            Err(error) if matches!(error.downcast_ref(), Some(ErrorCode::IllegalByteSequence)) => {
+                let type_ = types::DescriptorType::RegularFile;
+                Ok(Some(types::DirectoryEntry { type_, name: UNSPEAKABLE.into() }))
+            }
+            entry => entry,
+        }
     }
 
     fn drop(&mut self, stream: Resource<types::DirectoryEntryStream>) -> wasmtime::Result<()> {

@@ -53,6 +53,10 @@ impl Wish {
         })
     }
 
+    pub(super) fn is_folder(&self) -> bool {
+        self.folder
+    }
+
     pub(super) fn operation(&self) -> FileOperation {
         match self {
             Self { truncate: true, .. } => FileOperation::Truncate,

@@ -152,6 +152,11 @@ impl HostDescriptor for FilesystemView<'_> {
         let operation = wish.operation();
         let mode = operation.mode();
         let mut real = PathBuf::new();
+        // In no root there is nothing to look at, so the wish alone says that it is a folder.
+        let path = match wish.is_folder() && self.is_outside(&fd)? {
+            true => format!("{}/", path.trim_end_matches('/')),
+            false => path,
+        };
         let opened = self.at(&fd, &path, follow(path_flags), operation, |located| {
             real.clone_from(&located.real);
             effect::open(&located, &wish)
