@@ -94,7 +94,7 @@ async fn write_with(room: usize, folder: &std::path::Path) -> (bool, Vec<String>
     let filling = Arc::new(Filling { inner: Arc::clone(&inner), room: AtomicUsize::new(room) });
     let kernel = Kernel::builder().storage(filling).build().await.expect("a kernel");
     let component = std::fs::read(plugin("files")).expect("reads");
-    let plugin = kernel.load("files", &component).expect("loads");
+    let plugin = kernel.load("files", component).await.expect("loads");
     let text = format!("write:{}:/w", folder.display());
     let grants = vec![(text.parse().expect("a grant"), text.clone())];
     let options = SessionOptions { grants, ..SessionOptions::default() };

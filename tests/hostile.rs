@@ -6,15 +6,19 @@
 //! program instead.
 
 mod answers;
+mod daemon;
+mod egress;
 mod endless;
 mod files;
 mod house;
 mod liar;
 mod memory;
+mod names;
 mod network;
 mod program;
 mod quantities;
 mod races;
+mod rebinding;
 mod schemas;
 mod verdicts;
 

@@ -3,6 +3,7 @@
 //! Each module is a claim about a part: what a user types, what a hostile guest may not do, the
 //! rules of the house. Guests come from `tests/guests/`, plugins from `plugins/dist/`.
 
+mod agents;
 mod cache;
 mod command_line;
 mod embedding;
@@ -10,5 +11,6 @@ mod endings;
 mod full_disk;
 mod hostile;
 mod newcomer;
+mod languages;
 mod support;
 mod tidy;

@@ -6,6 +6,7 @@ mod agent;
 mod arguments;
 mod audit;
 mod cache;
+mod context;
 mod exit;
 mod input;
 mod inspect;
@@ -56,6 +57,9 @@ enum Command {
     /// Look at or clear the compiled components
     #[command(subcommand)]
     Cache(cache::CacheCommand),
+    /// Measure the context pager: recall over pages, prompts of a recorded log
+    #[command(subcommand)]
+    Context(context::ContextCommand),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -148,6 +152,7 @@ fn dispatch(cli: Cli) -> Result<Code, Failure> {
         Command::New(arguments) => new::new(&arguments),
         Command::Audit(command) => block_on(audit::audit(&config, command)),
         Command::Cache(command) => cache::cache(&config, &command),
+        Command::Context(command) => context::context(&command),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "aos-host", &mut script);

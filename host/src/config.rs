@@ -99,6 +99,10 @@ pub struct LimitsTable {
     pub http_fields: Option<Bytes>,
     /// `http_body`.
     pub http_body: Option<Bytes>,
+    /// `rows`.
+    pub rows: Option<u64>,
+    /// `load`: time to load a component.
+    pub load: Option<Time>,
 }
 
 impl LimitsTable {
@@ -140,6 +144,8 @@ impl LimitsTable {
             random_bytes: bytes(self.random, limits.random_bytes),
             http_fields_bytes: bytes(self.http_fields, limits.http_fields_bytes),
             http_body_bytes: bytes(self.http_body, limits.http_body_bytes),
+            rows: self.rows.unwrap_or(limits.rows),
+            load: time(self.load, limits.load),
             stack_bytes: limits.stack_bytes,
         }
     }

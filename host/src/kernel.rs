@@ -13,15 +13,19 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::OnceCell;
 
 pub use session::{HASH_CHARS_MIN, Session, SessionOptions, Streams};
 
 use self::agents::{AgentOptions, Agents};
 use self::catalogue::Catalogue;
+use crate::capability::network::resolve::Resolver;
 use crate::journal::{Journal, JournalError, JournalOptions};
 use crate::sandbox::cache::{CACHE_BYTES_DEFAULT, CompileCache};
 use crate::sandbox::engine::Profile;
+use crate::sandbox::limits::Limits;
+use crate::sandbox::loading::Loading;
 use crate::sandbox::program::{BadPlugin, CompileEvent, OnCompile, Program};
 use crate::sandbox::state::Turn;
 use crate::sandbox::{Ended, Sandbox, Services};
@@ -75,7 +79,7 @@ pub struct Kernel {
 }
 
 struct Parts {
-    sandbox: Sandbox,
+    loading: Loading,
     journal: Journal,
     storage: Arc<dyn Storage>,
     agents: std::sync::OnceLock<Agents>,
@@ -83,7 +87,7 @@ struct Parts {
 
 impl std::fmt::Debug for Parts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Parts").field("sandbox", &self.sandbox).finish_non_exhaustive()
+        f.debug_struct("Parts").field("loading", &self.loading).finish_non_exhaustive()
     }
 }
 
@@ -92,8 +96,10 @@ pub struct Builder {
     profile: Profile,
     store: StoreUrl,
     storage: Option<Arc<dyn Storage>>,
+    resolver: Option<Arc<dyn Resolver>>,
     cache: Option<(PathBuf, u64)>,
     on_compile: Option<OnCompile>,
+    load_time: Duration,
     journal: JournalOptions,
 }
 
@@ -119,6 +125,14 @@ impl Builder {
         self
     }
 
+    /// Who knows the addresses of names: the system unless said. Its answers are checked like
+    /// anybody's.
+    #[must_use]
+    pub fn resolver(mut self, resolver: Arc<dyn Resolver>) -> Self {
+        self.resolver = Some(resolver);
+        self
+    }
+
     /// Where compiled components are kept, and how many bytes of them: nowhere unless said.
     #[must_use]
     pub fn cache(mut self, folder: PathBuf, bytes_max: Option<u64>) -> Self {
@@ -130,6 +144,13 @@ impl Builder {
     #[must_use]
     pub fn on_compile(mut self, tell: impl Fn(CompileEvent) + Send + Sync + 'static) -> Self {
         self.on_compile = Some(Arc::new(tell));
+        self
+    }
+
+    /// How long loading a component may take: 5 minutes unless said.
+    #[must_use]
+    pub fn load_time(mut self, time: Duration) -> Self {
+        self.load_time = time;
         self
     }
 
@@ -148,12 +169,16 @@ impl Builder {
                 .inspect_err(|error| tracing::warn!("nothing will be cached: {error}"))
                 .ok()
         });
-        let services = Services::of_the_system(self.profile, Arc::clone(&storage));
+        let mut services = Services::of_the_system(self.profile, Arc::clone(&storage));
+        if let Some(resolver) = self.resolver {
+            services.resolver = resolver;
+        }
         let sandbox = Sandbox::new(services, cache, self.on_compile)
             .map_err(|error| Fault::Host(format!("the engine does not start: {error}")))?;
         let journal = Journal::open(Arc::clone(&storage), self.journal).await?;
+        let loading = Loading::new(Arc::new(sandbox), self.load_time);
         let agents = std::sync::OnceLock::new();
-        Ok(Kernel { parts: Arc::new(Parts { sandbox, journal, storage, agents }) })
+        Ok(Kernel { parts: Arc::new(Parts { loading, journal, storage, agents }) })
     }
 }
 
@@ -164,18 +189,21 @@ impl Kernel {
             profile: Profile::OneShot,
             store: StoreUrl::Memory,
             storage: None,
+            resolver: None,
             cache: None,
             on_compile: None,
+            load_time: Limits::default().load,
             journal: JournalOptions::default(),
         }
     }
 
-    /// Makes a plugin of a component's bytes. `name` serves where it carries no manifest.
+    /// Makes a plugin of a component's bytes, on a thread of its own. `name` serves where it
+    /// carries no manifest. Given up, it goes on until it has ended or its time is over.
     ///
     /// # Errors
-    /// [`Fault::Plugin`] says what is wrong with the bytes.
-    pub fn load(&self, name: &str, bytes: &[u8]) -> Result<Arc<Plugin>, Fault> {
-        let program = self.parts.sandbox.load(name, bytes)?;
+    /// [`Fault::Plugin`] says what is wrong with the bytes, or which budget they are over.
+    pub async fn load(&self, name: &str, bytes: impl Into<Bytes>) -> Result<Arc<Plugin>, Fault> {
+        let program = self.parts.loading.load(name, bytes.into()).await?;
         Ok(Arc::new(Plugin { program, catalogue: OnceCell::new() }))
     }
 
@@ -209,7 +237,7 @@ impl Kernel {
         let plugin = &session.plugin;
         let ask = async || {
             let setup = session.setup_of_catalogue();
-            let found = self.parts.sandbox.definitions(&plugin.program, setup).await;
+            let found = self.parts.loading.sandbox().definitions(&plugin.program, setup).await;
             let definitions: Vec<Definition> = found.result.map_err(Fault::Ended)?;
             Catalogue::new(definitions)
         };
@@ -273,7 +301,8 @@ impl Kernel {
         if let Some(timeout) = timeout {
             setup.limits.wall = setup.limits.wall.min(timeout);
         }
-        let finished = self.parts.sandbox.call(program, setup, name, arguments, &text).await;
+        let sandbox = self.parts.loading.sandbox();
+        let finished = sandbox.call(program, setup, name, arguments, &text).await;
         let usage = finished.usage;
         let answer = match finished.result {
             Ok(Ok(output)) => match tool.check_output(&output) {
@@ -291,7 +320,7 @@ impl Kernel {
         let call = session.accept_run(&arguments).await?;
         let mut setup = session.setup(&call).await?;
         setup.arguments.extend(arguments);
-        let finished = self.parts.sandbox.command(&session.plugin.program, setup).await;
+        let finished = self.parts.loading.sandbox().command(&session.plugin.program, setup).await;
         let usage = finished.usage;
         let exit = finished.result.map_err(Fault::Ended);
         session.settle(&call, "run", exit.as_ref().err(), usage).await?;

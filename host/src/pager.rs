@@ -24,13 +24,16 @@ mod error;
 pub mod evict;
 pub mod layout;
 pub mod page;
+pub mod policy;
+pub mod recall;
 mod signature;
+pub mod simulate;
 mod split;
 pub mod stub;
 pub mod tokens;
 mod words;
 
-pub use self::context::{Appended, Budget, Content, Context, Snapshot, Usage};
+pub use self::context::{Appended, Budget, Content, Context, LOW_MARK, Snapshot, Usage};
 pub use self::error::PagerError;
 pub use self::evict::Eviction;
 pub use self::layout::{Block, Body, Rendered, Role, TailBlock};

@@ -9,6 +9,7 @@ pub mod engine;
 pub mod host;
 pub mod inspect;
 pub mod limits;
+pub mod loading;
 pub mod manifest;
 mod meter;
 pub mod plain;
@@ -99,14 +100,18 @@ impl Sandbox {
         Ok(Self { main, on_demand: OnceLock::new(), cache, on_compile, services })
     }
 
-    /// Makes a program of bytes: reads, adapts, compiles or loads, links.
+    /// Makes a program of bytes: reads, adapts, compiles or loads, links. On this thread and
+    /// without a bound on time: [`loading::Loading`] is the way for bytes of strangers.
     ///
     /// # Errors
     /// One sentence that says what is wrong with the bytes.
     pub fn load(&self, name: &str, bytes: &[u8]) -> Result<Program, BadPlugin> {
         let loaded = self.load_on(&self.main, name, bytes);
         let fits = match &loaded {
-            Ok(program) => engine::fits_the_pool(program.pre.component()),
+            Ok(program) => {
+                engine::fits_the_pool(program.pre.component())
+                    && !program::has_table_beyond(bytes, engine::POOL_TABLE_ELEMENTS as u64)
+            }
             // The pool refuses what needs more memories or tables than a slot has. What is wrong in
             // itself is refused below once more, in the same words.
             Err(BadPlugin::Invalid(_)) => false,
@@ -114,7 +119,8 @@ impl Sandbox {
                 BadPlugin::NotWasm(_)
                 | BadPlugin::Manifest(_)
                 | BadPlugin::Imports(_)
-                | BadPlugin::NothingToRun(_),
+                | BadPlugin::NothingToRun(_)
+                | BadPlugin::Budget(_),
             ) => true,
         };
         if fits || self.services.profile == Profile::OneShot {

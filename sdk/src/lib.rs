@@ -36,16 +36,21 @@
 //! | `component` | the component's export and imports; compiled for WebAssembly only |
 //! | `testing` | the same tools natively, with fake grants; compiled natively only |
 
+pub mod agent;
 pub mod arguments;
 pub mod call;
+pub mod context;
 mod denial;
 mod error;
 pub mod fs;
 pub mod http;
 pub mod log;
+pub mod model;
 mod output;
+pub mod process;
 pub mod schema;
 mod tool;
+pub mod toolbox;
 
 #[cfg(target_family = "wasm")]
 pub mod component;

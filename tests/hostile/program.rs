@@ -247,3 +247,11 @@ fn a_denial_or_limit_that_only_the_plugin_speaks_of_is_its_own_word() {
         assert!(answer["error"]["denial"].is_null() && answer["error"]["limit"].is_null());
     }
 }
+
+#[test]
+fn a_limit_that_was_really_met_is_told_in_the_hosts_words() {
+    let call = format!("(drop (memory.grow (i32.const 30000))) {}", forged(4));
+    let ran = run_liar(&Liar::doing(&call), &["--max-memory", "16MiB"]);
+    let ran = ran.complains(4, &["limit memory of 16777216 bytes reached", "--max-memory"]);
+    assert!(!ran.stderr.contains("/etc"), "{}", ran.stderr);
+}

@@ -24,15 +24,25 @@ fn user() -> User {
 
 /// The rows about files of the last run, as `kind verdict capability target`.
 fn rows(user: &User) -> Vec<String> {
+    rows_about(user, &["read", "write"])
+}
+
+/// The last run's whole rows about these capabilities.
+pub fn whole_rows(user: &User, capabilities: &[&str]) -> Vec<Value> {
     let shown = user.run(&["audit", "show", "last", "--output", "json"]).expect(0);
     let rows = shown.stdout.lines().map(|line| serde_json::from_str(line).expect("JSON"));
-    let about_files = |row: &Value| row["capability"] == "read" || row["capability"] == "write";
+    let about = |row: &Value| capabilities.iter().any(|name| row["capability"] == *name);
+    rows.filter(about).collect()
+}
+
+/// The last run's rows about these capabilities, as `kind verdict capability target`.
+pub fn rows_about(user: &User, capabilities: &[&str]) -> Vec<String> {
     let line = |row: Value| {
         let part = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
         let parts = [part("kind"), part("verdict"), part("capability"), part("target")];
         parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
     };
-    rows.filter(about_files).map(line).collect()
+    whole_rows(user, capabilities).into_iter().map(line).collect()
 }
 
 const WRITE: [&str; 2] = ["--allow-write", "w:/w"];

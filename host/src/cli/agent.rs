@@ -16,7 +16,7 @@ use crate::model::{ModelOptions, Models};
 use crate::types::{Ending, Pid, ProcessView, Standing, Waiting};
 
 /// What makes a run an agent's.
-#[derive(Clone, Debug, Default, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Agents")]
 pub struct AgentArgs {
     /// What the agent is to do: a text, @FILE, or - for stdin
@@ -52,6 +52,9 @@ pub struct AgentArgs {
     /// CPU that it may use at most, as 50% of one core
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     pub cpu: Option<u16>,
+    /// How long to wait for room in a spent budget before giving up
+    #[arg(long, value_name = "TIME", default_value = "60s")]
+    pub patience: Time,
     /// Tokens of its prompts; what its model's window leaves unless said
     #[arg(long, value_name = "TOKENS")]
     pub context_tokens: Option<u64>,
@@ -153,8 +156,6 @@ pub fn models(_config: &Config) -> Result<Models, Failure> {
     Models::new(ModelOptions::default(), environment).map_err(Failure::usage)
 }
 
-/// A foreground run waits so long for a budget or window to open.
-const PAUSE_PATIENCE: Duration = Duration::from_secs(60);
 /// How often a foreground run looks at where its agent stands.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -164,6 +165,7 @@ pub async fn run(
     kernel: &Kernel,
     spec: AgentSpec,
     options: SessionOptions,
+    patience: Duration,
     format: Format,
 ) -> Result<Code, Failure> {
     let models = models(config)?;
@@ -177,12 +179,12 @@ pub async fn run(
         };
         Failure::new(code, error)
     })?;
-    let ended = followed(agents, pid).await;
+    let ended = followed(agents, pid, patience).await;
     let view = agents.show(pid).map_err(Failure::host)?;
     let ended = match ended {
         Followed::Ended(ending) => Ok(ending),
         Followed::Stuck(reason) => {
-            let why = format!("it waited a minute for room in a budget: {reason}");
+            let why = format!("it waited too long for room in a budget: {reason}");
             agents.end(pid, &why).map_err(Failure::host)?;
             agents.wait(pid).await.map_err(Failure::host)?;
             Err(reason)
@@ -201,7 +203,7 @@ enum Followed {
 }
 
 /// Waits for an agent's end, and says on a terminal where it stands.
-async fn followed(agents: &Agents, pid: Pid) -> Followed {
+async fn followed(agents: &Agents, pid: Pid, patience: Duration) -> Followed {
     let line = terminal::status_line();
     let mut stuck_since = None;
     loop {
@@ -218,7 +220,7 @@ async fn followed(agents: &Agents, pid: Pid) -> Followed {
             continue;
         }
         let since = *stuck_since.get_or_insert_with(std::time::Instant::now);
-        if since.elapsed() >= PAUSE_PATIENCE {
+        if since.elapsed() >= patience {
             return Followed::Stuck(view.reason.unwrap_or_default());
         }
     }

@@ -91,6 +91,12 @@ pub struct LimitArgs {
     /// The body of one HTTP message [default: 64MiB]
     #[arg(long, value_name = "SIZE")]
     max_http_body: Option<Bytes>,
+    /// Journal rows of a call's effects [default: 100000]
+    #[arg(long, value_name = "COUNT")]
+    max_rows: Option<u64>,
+    /// Time to load and compile the plugin [default: 5m]
+    #[arg(long, value_name = "TIME")]
+    max_load: Option<Time>,
 }
 
 impl LimitArgs {
@@ -108,6 +114,8 @@ impl LimitArgs {
             random: self.max_random,
             http_fields: self.max_http_fields,
             http_body: self.max_http_body,
+            rows: self.max_rows,
+            load: self.max_load,
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::config::plugins::NotFound;
 use crate::journal::JournalError;
 use crate::kernel::Fault;
 use crate::sandbox::Ended;
+use crate::sandbox::program::BadPlugin;
 use crate::types::ToolError;
 
 /// What `--help` says of them.
@@ -211,6 +212,7 @@ impl From<JournalError> for Failure {
 pub fn code_of(fault: &Fault) -> Code {
     match fault {
         Fault::Caller(_) => Code::Usage,
+        Fault::Plugin(BadPlugin::Budget(_)) => Code::Limit,
         Fault::Plugin(_) => Code::Plugin,
         Fault::Tool(error) => match error {
             ToolError::UnknownTool(_) | ToolError::InvalidArguments(_) => Code::Usage,

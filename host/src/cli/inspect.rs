@@ -62,7 +62,7 @@ pub async fn inspect(config: &Config, arguments: InspectArgs) -> Result<Code, Fa
 async fn load(config: &Config, found: &plugins::Found) -> Result<Loaded, Fault> {
     let config = Config { store: StoreUrl::Memory, ..config.clone() };
     let kernel = kernel(&config).await.map_err(|failure| Fault::Host(failure.sentence))?;
-    let plugin = kernel.load(&found.name, &found.bytes)?;
+    let plugin = kernel.load(&found.name, found.bytes.clone()).await?;
     let session = kernel.session(std::sync::Arc::clone(&plugin), SessionOptions::default())?;
     let tools = match kernel.submit(&session, Syscall::Definitions).await? {
         Reply::Definitions(tools) => tools,

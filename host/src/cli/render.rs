@@ -10,6 +10,7 @@ use super::exit::{Code, code_of};
 use super::terminal::{one_line, shown, visible};
 use crate::kernel::{Fault, Plugin};
 use crate::sandbox::Ended;
+use crate::sandbox::program::BadPlugin;
 use crate::types::{Blob, Content, Definition, Denial, Output, ToolError, Usage};
 
 /// A tool's answer for people: its texts, or its structured value where it has none.
@@ -109,7 +110,9 @@ fn error_json(fault: &Fault) -> Value {
     });
     match fault {
         Fault::Tool(ToolError::Denied(denial)) => error["denial"] = json!(denial),
-        Fault::Tool(ToolError::Limit(limit)) | Fault::Ended(Ended::Limit(limit)) => {
+        Fault::Tool(ToolError::Limit(limit))
+        | Fault::Ended(Ended::Limit(limit))
+        | Fault::Plugin(BadPlugin::Budget(limit)) => {
             error["limit"] = json!(limit);
         }
         Fault::Tool(_)

@@ -78,6 +78,8 @@ pub async fn run(config: &Config, arguments: RunArgs) -> Result<Code, Failure> {
         let _told = writeln!(std::io::stderr(), "note: {}", terminal::one_line(note));
     });
     options.progress = Some(Progress(Arc::new(terminal::progress_bar())));
+    // A flag for the time to load is one for the kernel.
+    let config = Config { limits: options.limits.clone(), ..config };
     let kernel = kernel(&config).await?;
     let ran = run_in(&config, &kernel, &found, options, arguments).await;
     kernel.leave().await?;
@@ -92,7 +94,8 @@ async fn run_in(
     arguments: RunArgs,
 ) -> Result<Code, Failure> {
     let plugin = kernel
-        .load(&found.name, &found.bytes)
+        .load(&found.name, found.bytes.clone())
+        .await
         .map_err(|fault| Failure::new(code_of(&fault), format!("{}: {fault}", found.origin)))?;
     let is_command = matches!(plugin.program().kind, Kind::Command(_));
     if matches!(plugin.program().kind, Kind::Agent(_)) {
@@ -130,7 +133,8 @@ async fn agent(
     }
     let RunArgs { plugin, limits, agent, output, .. } = arguments;
     let spec = agent.spec(&plugin, &options, &limits)?;
-    super::agent::run(config, kernel, spec, options, output).await
+    let patience = agent.patience.0;
+    super::agent::run(config, kernel, spec, options, patience, output).await
 }
 
 /// Before anything is written down: a command has no tools, and a tool no command line.
@@ -160,6 +164,7 @@ pub async fn kernel(config: &Config) -> Result<Kernel, Failure> {
     let builder = Kernel::builder()
         .store(config.store.clone())
         .cache(config.cache_folder.clone(), config.cache_bytes_max)
+        .load_time(config.limits.load)
         .on_compile(terminal::compile_spinner());
     Ok(builder.build().await?)
 }
@@ -171,7 +176,7 @@ async fn command(
     mut signals: Signals,
 ) -> Result<Code, Failure> {
     let ran = signals.or(kernel.submit(&session, Syscall::Run { arguments })).await;
-    let denials = session.denials();
+    let (denials, limit) = (session.denials(), session.limit());
     let (code, sentence, outcome) = match &ran {
         Ok(Ok(Reply::Exit(exit, _))) => (Code::Guest(low_byte(*exit)), String::new(), "ok"),
         Ok(Ok(Reply::Definitions(_) | Reply::Output(..))) => (Code::Host, String::new(), "fault"),
@@ -185,6 +190,11 @@ async fn command(
     if code != Code::Guest(0) {
         render::tell_denials(&denials);
     }
+    // A command's own code stays: it may have failed of something else than the limit.
+    let sentence = match (code, limit) {
+        (Code::Guest(1..), Some(limit)) if sentence.is_empty() => limit.to_string(),
+        (_, _) => sentence,
+    };
     if sentence.is_empty() {
         return Ok(code);
     }

@@ -152,7 +152,7 @@ impl Agents {
         let nudged = Weak::clone(&parts);
         let nudge = Box::new(move || {
             if let Some(parts) = nudged.upgrade() {
-                parts.sandbox.nudge();
+                parts.loading.sandbox().nudge();
             }
         });
         let executor = Executor::start(options.schedule.clone(), 0, nudge)
@@ -199,7 +199,7 @@ impl Agents {
     async fn program(&self, name: &str) -> Result<Arc<Plugin>, String> {
         let bytes = (self.options.programs)(name)?;
         let kernel = self.kernel();
-        kernel.load(name, &bytes).map_err(|fault| fault.to_string())
+        kernel.load(name, bytes).await.map_err(|fault| fault.to_string())
     }
 
     /// The number of a model's provider, which has its slots from the first time it is named.

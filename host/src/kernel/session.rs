@@ -13,8 +13,9 @@ use crate::journal::{
     Body, Chain, ChainId, Class, Closing, Journal, JournalError, Opening, Row, RowKind,
 };
 use crate::kernel::{Fault, Plugin};
+use crate::sandbox::Ended;
 use crate::sandbox::host::call::Progress;
-use crate::sandbox::limits::Limits;
+use crate::sandbox::limits::{LimitName, Limits};
 use crate::sandbox::state::{Ambient, Input, Setup};
 use crate::sandbox::stdio::Sink;
 use crate::types::{CallId, Definition, Denial, LimitHit, ToolError, Usage};
@@ -71,6 +72,7 @@ pub struct Session {
     chain: Chain,
     total: std::sync::Mutex<Usage>,
     denials: std::sync::Mutex<Vec<Denial>>,
+    limit: std::sync::Mutex<Option<LimitHit>>,
 }
 
 /// A call that was taken on, with its gate.
@@ -82,8 +84,10 @@ pub(super) struct Call {
 impl Call {
     /// A guest's error, as far as the host knows of it: that a grant is missing, a limit was
     /// reached or a person said no is the host's to say, and in the guest's mouth its word alone.
+    /// What failed after the host refused something because of a limit failed of that limit.
     pub(super) fn believed(&self, error: ToolError, refused: Option<LimitHit>) -> ToolError {
         let word = |text: &str| ToolError::Failed(format!("the plugin says: {text}"));
+        let limit = self.gate.limit();
         match error {
             ToolError::Denied(told) => {
                 let denials = self.gate.denials();
@@ -96,15 +100,16 @@ impl Call {
                 }
             }
             ToolError::Limit(told) => {
-                refused.map_or_else(|| word(&told.to_string()), ToolError::Limit)
+                limit.or(refused).map_or_else(|| word(&told.to_string()), ToolError::Limit)
             }
             ToolError::Rejected(_) => word(&error.to_string()),
+            ToolError::Unavailable(_) | ToolError::Failed(_) | ToolError::Other(..) => {
+                limit.map_or(error, ToolError::Limit)
+            }
+            // They say that nothing was tried.
             ToolError::UnknownTool(_)
             | ToolError::InvalidArguments(_)
-            | ToolError::Interrupted(_)
-            | ToolError::Unavailable(_)
-            | ToolError::Failed(_)
-            | ToolError::Other(..) => error,
+            | ToolError::Interrupted(_) => error,
         }
     }
 }
@@ -158,6 +163,7 @@ impl Session {
             chain,
             total: Default::default(),
             denials: Default::default(),
+            limit: Default::default(),
         })
     }
 
@@ -174,6 +180,12 @@ impl Session {
     /// What its calls were denied, at most 64.
     pub fn denials(&self) -> Vec<Denial> {
         self.denials.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// The last limit because of which its last call was refused something, whether or not that
+    /// call ended well.
+    pub fn limit(&self) -> Option<LimitHit> {
+        self.limit.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
     /// What its calls used: times added up, the largest memory.
@@ -218,7 +230,9 @@ impl Session {
     }
 
     fn gate(&self, id: CallId, authority: Arc<Authority>) -> Arc<Gate> {
-        Arc::new(Gate::new(authority, self.chain.clone(), id, self.plugin.program.hash))
+        let rows = self.options.limits.hit(LimitName::Rows);
+        let hash = self.plugin.program.hash;
+        Arc::new(Gate::new(authority, self.chain.clone(), id, hash, rows))
     }
 
     fn row<'a>(&'a self, kind: RowKind, call: CallId, target: &'a str) -> Row<'a> {
@@ -306,6 +320,8 @@ impl Session {
         total.wall_us = total.wall_us.saturating_add(usage.wall_us);
         total.cpu_us = total.cpu_us.saturating_add(usage.cpu_us);
         total.memory_bytes = total.memory_bytes.max(usage.memory_bytes);
+        let mut limit = self.limit.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        *limit = call.gate.limit();
         let mut denials = self.denials.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         for denial in call.gate.denials() {
             if denials.len() < DENIALS_MAX && !denials.contains(&denial) {
@@ -345,6 +361,7 @@ async fn let_through(
     match gate.perform(request, give).await {
         Ok(pair) => Ok(Some(pair)),
         Err(Refusal::Denied(_)) => Ok(None),
+        Err(Refusal::Limit(limit)) => Err(Fault::Ended(Ended::Limit(limit))),
         Err(Refusal::Journal(error)) => Err(error.into()),
         Err(Refusal::Effect(never)) => match never {},
     }

@@ -36,7 +36,7 @@ pub struct Budget {
 
 /// Rarer, larger batches cost fewer broken prefixes, and leave a smaller window: `evict` says how
 /// the mark and the part that stays in place were measured against each other.
-pub const LOW_MARK: f32 = 0.45;
+pub const LOW_MARK: f32 = 0.6;
 
 impl Budget {
     /// A window of so many tokens with the default low mark.

@@ -39,6 +39,8 @@ const FREQUENCY: f64 = 0.15;
 const RELEVANCE: f64 = 0.1;
 /// Recency halves over this share of the log's room.
 const HALF_LIFE: f64 = 0.5;
+/// The newest groups up to this share of the low mark always stay.
+const RECENT: f32 = 0.5;
 /// At most so many cuts are weighed: more change the choice by a page.
 const CUTS_MAX: usize = 48;
 /// What a stub is taken to need before it is worded, in tokens.
@@ -52,13 +54,15 @@ const STUBS_MAX: usize = 12;
 /// relevance as a weighted sum (Park et al., Generative Agents, 2023, section 4.1), and frequency as
 /// in LFU, bent so that the first uses count most. Age is in tokens of log since the last use.
 pub fn worth(page: &Page, age_tokens: u64, room_tokens: u64, relevance: f64) -> f64 {
-    let half_life = (room_tokens as f64 * HALF_LIFE).max(1.0);
-    let recency = (-(age_tokens as f64) / half_life).exp2();
-    let frequency = 1.0 - 1.0 / f64::from(page.uses.max(1));
-    RECENCY * recency
-        + IMPORTANCE * f64::from(page.importance)
-        + FREQUENCY * frequency
-        + RELEVANCE * relevance
+    blend(page.uses, f64::from(page.importance), age_tokens, room_tokens, relevance)
+}
+
+/// [`worth`] of a page that is only numbers.
+pub(super) fn blend(uses: u32, importance: f64, age: u64, room: u64, relevance: f64) -> f64 {
+    let half_life = (room as f64 * HALF_LIFE).max(1.0);
+    let recency = (-(age as f64) / half_life).exp2();
+    let frequency = 1.0 - 1.0 / f64::from(uses.max(1));
+    RECENCY * recency + IMPORTANCE * importance + FREQUENCY * frequency + RELEVANCE * relevance
 }
 
 /// Entries that leave or stay together.
@@ -90,8 +94,9 @@ pub fn plan(context: &Context, tail_tokens: u64) -> Result<Eviction, PagerError>
     let room = budget.window_tokens.saturating_sub(context.usage().head_tokens);
     let low = scaled(room, budget.low_mark.clamp(0.1, 0.9));
     for fresh in [Fresh::Stay, Fresh::Leave] {
-        let units = units(context, room, fresh);
+        let mut units = units(context, room, fresh);
         let stays: u64 = units.iter().filter(|unit| unit.stays).map(|unit| unit.tokens).sum();
+        keep_newest(&mut units, scaled(low, RECENT));
         let low = low.max(stays + 4 * STUB_TOKENS).min(room.saturating_sub(tail_tokens));
         let Some(choice) = choose(&units, low, rewrite(context, room - low.min(room))) else {
             continue;
@@ -172,6 +177,18 @@ fn units(context: &Context, room: u64, fresh: Fresh) -> Vec<Unit> {
         group = Some(page.group);
     }
     units
+}
+
+/// What the model is at work on stays, whatever it is worth by the formula.
+fn keep_newest(units: &mut [Unit], tokens: u64) {
+    let mut left = tokens;
+    for unit in units.iter_mut().rev().take_while(|unit| !unit.stub) {
+        match left.checked_sub(unit.tokens) {
+            Some(rest) => left = rest,
+            None => break,
+        }
+        unit.stays = true;
+    }
 }
 
 /// What sending a kept token anew costs, in units of holding it for `cleared` tokens of growth.

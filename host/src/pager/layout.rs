@@ -62,6 +62,13 @@ pub struct TailBlock {
     pub text: Arc<str>,
 }
 
+impl TailBlock {
+    /// A page that is shown again, or the beginning of one: a line that names it, and its words.
+    pub fn recalled(page: PageId, text: &str) -> Self {
+        Self { page: Some(page), text: format!("[page {page} again]\n{text}").into() }
+    }
+}
+
 /// One content block of a prompt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Block {

@@ -1,11 +1,52 @@
 //! Words of a text, for subjects and for ranking. Knows nothing of pages.
 
-/// The words of a text in lower case: runs of letters and digits, with an apostrophe inside.
+/// The words of a text in lower case: runs of letters and digits. Scripts that write no spaces
+/// between words give pairs of characters instead.
 pub fn words(text: &str) -> impl Iterator<Item = String> + '_ {
-    text.split(|c: char| !c.is_alphanumeric() && c != '\'' && c != '’')
-        .map(|word| word.trim_matches(['\'', '’']))
-        .filter(|word| !word.is_empty())
-        .map(str::to_lowercase)
+    text.split(|c: char| !c.is_alphanumeric())
+        .filter(|run| !run.is_empty())
+        .flat_map(|run| Words::of(&run.to_lowercase()))
+}
+
+/// The words of one run.
+enum Words {
+    One(Option<String>),
+    Pairs(Vec<char>, usize),
+}
+
+impl Words {
+    fn of(run: &str) -> Self {
+        if !run.chars().any(is_unspaced) {
+            return Self::One(Some(run.to_owned()));
+        }
+        Self::Pairs(run.chars().collect(), 0)
+    }
+}
+
+impl Iterator for Words {
+    type Item = String;
+
+    fn next(&mut self) -> Option<String> {
+        match self {
+            Self::One(word) => word.take(),
+            Self::Pairs(run, at) => {
+                let pair = run.get(*at..(*at + 2).min(run.len())).filter(|p| !p.is_empty())?;
+                // A lone last character is a word only where it is the whole run.
+                if pair.len() < 2 && *at > 0 {
+                    return None;
+                }
+                *at += 1;
+                Some(pair.iter().collect())
+            }
+        }
+    }
+}
+
+/// Han, kana, Thai, Lao, Khmer, Burmese: Unicode blocks of scripts without word spaces.
+fn is_unspaced(c: char) -> bool {
+    matches!(c, '\u{0E00}'..='\u{0EFF}' | '\u{1000}'..='\u{109F}' | '\u{1780}'..='\u{17FF}'
+        | '\u{3040}'..='\u{30FF}' | '\u{3400}'..='\u{4DBF}' | '\u{4E00}'..='\u{9FFF}'
+        | '\u{F900}'..='\u{FAFF}' | '\u{20000}'..='\u{3134F}')
 }
 
 /// The 64-bit FNV-1a hash: short keys, the same on every machine and in every version.
@@ -21,7 +62,8 @@ pub fn is_stop_word(word: &str) -> bool {
     STOP_WORDS.binary_search(&word).is_ok()
 }
 
-/// English function words, after the Snowball project's list (snowballstem.org), sorted.
+/// English function words after the Snowball project's list (snowballstem.org), the halves that
+/// contractions leave, and words of asking and counting; sorted.
 const STOP_WORDS: &[&str] = &[
     "a",
     "about",
@@ -29,6 +71,7 @@ const STOP_WORDS: &[&str] = &[
     "after",
     "again",
     "against",
+    "ain",
     "all",
     "also",
     "am",
@@ -36,7 +79,7 @@ const STOP_WORDS: &[&str] = &[
     "and",
     "any",
     "are",
-    "aren't",
+    "aren",
     "as",
     "at",
     "be",
@@ -50,17 +93,18 @@ const STOP_WORDS: &[&str] = &[
     "but",
     "by",
     "can",
-    "can't",
     "cannot",
     "could",
-    "couldn't",
+    "couldn",
+    "d",
     "did",
-    "didn't",
+    "didn",
     "do",
     "does",
-    "doesn't",
+    "doesn",
     "doing",
-    "don't",
+    "don",
+    "done",
     "down",
     "during",
     "each",
@@ -68,80 +112,84 @@ const STOP_WORDS: &[&str] = &[
     "for",
     "from",
     "further",
+    "get",
+    "got",
     "had",
-    "hadn't",
+    "hadn",
     "has",
-    "hasn't",
+    "hasn",
     "have",
-    "haven't",
+    "haven",
     "having",
     "he",
-    "he'd",
-    "he'll",
-    "he's",
     "her",
     "here",
-    "here's",
     "hers",
     "herself",
     "him",
     "himself",
     "his",
     "how",
-    "how's",
     "i",
-    "i'd",
-    "i'll",
-    "i'm",
-    "i've",
     "if",
     "in",
     "into",
     "is",
-    "isn't",
+    "isn",
     "it",
-    "it's",
     "its",
     "itself",
     "just",
-    "let's",
+    "kind",
+    "let",
+    "ll",
+    "long",
+    "m",
+    "many",
+    "may",
     "me",
+    "might",
+    "mine",
     "more",
     "most",
-    "mustn't",
+    "much",
+    "must",
+    "mustn",
     "my",
     "myself",
     "no",
     "nor",
     "not",
+    "now",
+    "o",
     "of",
     "off",
+    "often",
     "on",
     "once",
     "only",
     "or",
     "other",
-    "ought",
     "our",
     "ours",
     "ourselves",
     "out",
     "over",
     "own",
+    "re",
+    "s",
     "same",
-    "shan't",
+    "shall",
+    "shan",
     "she",
-    "she'd",
-    "she'll",
-    "she's",
     "should",
-    "shouldn't",
+    "shouldn",
     "so",
     "some",
     "such",
+    "t",
     "than",
     "that",
-    "that's",
     "the",
     "their",
     "theirs",
@@ -149,54 +197,41 @@ const STOP_WORDS: &[&str] = &[
     "themselves",
     "then",
     "there",
-    "there's",
     "these",
     "they",
-    "they'd",
-    "they'll",
-    "they're",
-    "they've",
     "this",
     "those",
     "through",
     "to",
     "too",
+    "type",
     "under",
     "until",
     "up",
+    "us",
+    "ve",
     "very",
     "was",
-    "wasn't",
+    "wasn",
     "we",
-    "we'd",
-    "we'll",
-    "we're",
-    "we've",
     "were",
-    "weren't",
+    "weren",
     "what",
-    "what's",
     "when",
-    "when's",
     "where",
-    "where's",
     "which",
     "while",
     "who",
-    "who's",
     "whom",
+    "whose",
     "why",
-    "why's",
     "will",
     "with",
-    "won't",
+    "won",
     "would",
-    "wouldn't",
+    "wouldn",
+    "y",
     "you",
-    "you'd",
-    "you'll",
-    "you're",
-    "you've",
     "your",
     "yours",
     "yourself",
@@ -215,7 +250,7 @@ mod tests {
 
     #[test]
     fn words_are_lower_case_in_every_script() {
-        let all: Vec<String> = words("Don't PANIC — Ünïcode, 東京 42!").collect();
-        assert_eq!(all, ["don't", "panic", "ünïcode", "東京", "42"]);
+        let all: Vec<String> = words("Don't PANIC — Ünïcode, 東京都 42! 水").collect();
+        assert_eq!(all, ["don", "t", "panic", "ünïcode", "東京", "京都", "42", "水"]);
     }
 }

@@ -18,7 +18,7 @@ use crate::sandbox::host::link::{Unoffered, unoffered};
 use crate::sandbox::manifest::Manifest;
 use crate::sandbox::plain::Exports;
 use crate::sandbox::state::State;
-use crate::types::ComponentHash;
+use crate::types::{ComponentHash, LimitHit};
 
 /// A component larger than this is refused before anything reads it.
 pub const COMPONENT_BYTES_MAX: u64 = 256 << 20;
@@ -41,6 +41,9 @@ pub enum BadPlugin {
     /// It exports nothing that can be run or called.
     #[error("{0}")]
     NothingToRun(String),
+    /// It is larger, or takes longer to load, than the host allows.
+    #[error("loading it: {0}")]
+    Budget(LimitHit),
 }
 
 fn unoffered_sentence(unoffered: &[Unoffered]) -> String {
@@ -252,11 +255,27 @@ pub fn binary(bytes: &[u8]) -> Result<std::borrow::Cow<'_, [u8]>, BadPlugin> {
     }
 }
 
+/// Whether one of its tables may grow to more than so many elements. What cannot be read has none.
+pub(crate) fn has_table_beyond(bytes: &[u8], elements: u64) -> bool {
+    let Ok(binary) = binary(bytes) else { return false };
+    let payloads = Parser::new(0).parse_all(&binary).map_while(Result::ok);
+    let sections = payloads.filter_map(|payload| match payload {
+        wasmparser::Payload::TableSection(tables) => Some(tables),
+        _ => None,
+    });
+    let mut tables = sections.flatten().map_while(Result::ok);
+    tables.any(|table| table.ty.maximum.is_none_or(|maximum| maximum > elements))
+}
+
 /// A core module of WASI 0.1 becomes a component by the adapter of wasmtime's project.
 fn adapt(module: &[u8]) -> Result<Vec<u8>, BadPlugin> {
     use wasi_preview1_component_adapter_provider::{
         WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
     };
+    // The adapter trusts what it is given: it was made for the output of compilers.
+    wasmparser::Validator::new().validate_all(module).map_err(|error| {
+        BadPlugin::Invalid(format!("{} (at byte {})", error.message(), error.offset()))
+    })?;
     let shape = Shape::of(module)?;
     if shape.start && shape.wasi && !shape.memory {
         return Err(BadPlugin::Invalid(

@@ -287,9 +287,12 @@ fn ended(error: &wasmtime::Error, state: &State, limits: &Limits) -> Ended {
     if text.contains("requested len") && text.contains(RANDOM_TEXT) {
         return hit(LimitName::Random);
     }
-    // A growth was refused and the guest gave up: the refusal is the reason, the trap its form.
+    // Something was refused and the guest gave up: the refusal is the reason, the trap its form.
     if state.memory.refused() {
         return hit(LimitName::Memory);
+    }
+    if let Some(limit) = state.memory.slot_full().or_else(|| state.gate.limit()) {
+        return Ended::Limit(limit);
     }
     Ended::Trapped(trap_text(error))
 }

@@ -24,6 +24,7 @@ use crate::sandbox::host::call::{CallContext, Progress};
 use crate::sandbox::host::clock::{AgentClock, FrozenMonotonic, FrozenWall, VirtualMonotonic};
 use crate::sandbox::host::config::ConfigValues;
 use crate::sandbox::host::filesystem::Preopens;
+use crate::sandbox::host::filesystem::list::Entries;
 use crate::sandbox::host::http::GatedHttp;
 use crate::sandbox::host::keyvalue::Buckets;
 use crate::sandbox::host::sockets;
@@ -264,9 +265,16 @@ impl State {
     /// and a neighbour that finds none left has noticed.
     pub(crate) fn has_open_files_max(&mut self) -> bool {
         let open = self.table.iter_mut().filter(|entry| {
-            entry.is::<Descriptor>() || entry.is::<TcpSocket>() || entry.is::<UdpSocket>()
+            entry.is::<Descriptor>()
+                || entry.is::<Entries>()
+                || entry.is::<TcpSocket>()
+                || entry.is::<UdpSocket>()
         });
-        open.count() as u64 >= self.open_files.value
+        let full = open.count() as u64 >= self.open_files.value;
+        if full {
+            self.gate.note_limit(self.open_files.clone());
+        }
+        full
     }
 
     /// # Errors

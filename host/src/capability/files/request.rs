@@ -127,8 +127,21 @@ impl Request for FileRequest<'_> {
     }
 
     fn check(self, authority: &Authority) -> Result<Located, Denial> {
-        decide(authority, &self.located.real, self.operation.mode(), self.operation.unnames())?;
-        Ok(self.located)
+        let Self { located, operation, .. } = self;
+        let rules = authority.files();
+        let closed = rules.denies_file(&located);
+        decide(authority, &located.real, operation.mode(), operation.unnames(), closed)?;
+        if let FileOperation::Symlink { to } = &operation
+            && !rules.keeps_link(&located.real, to)
+        {
+            return Err(Denial {
+                capability: capability(operation.mode()).to_string(),
+                target: operation.describe(&shown(rules, &located.real)),
+                missing_in: MissingIn::Operator,
+                remedy: "a link that leads to below the same granted folder".into(),
+            });
+        }
+        Ok(located)
     }
 }
 
@@ -174,7 +187,8 @@ impl Request for MoveRequest<'_> {
         // What moves is read elsewhere under its new name, and its old name is gone: both ends
         // must be open for writing, and neither may hold a denied path.
         for end in [&self.from, &self.to] {
-            decide(authority, &end.real, Mode::Write, true)?;
+            let closed = authority.files().denies_file(end);
+            decide(authority, &end.real, Mode::Write, true, closed)?;
         }
         Ok((self.from, self.to))
     }
@@ -212,7 +226,7 @@ impl Request for OpenFileRequest<'_> {
     }
 
     fn check(self, authority: &Authority) -> Result<(), Denial> {
-        decide(authority, self.real, self.operation.mode(), false)
+        decide(authority, self.real, self.operation.mode(), false, false)
     }
 }
 
@@ -260,9 +274,15 @@ impl Request for OutsideRequest<'_> {
     }
 }
 
-fn decide(authority: &Authority, real: &Path, mode: Mode, moved: bool) -> Result<(), Denial> {
+fn decide(
+    authority: &Authority,
+    real: &Path,
+    mode: Mode,
+    moved: bool,
+    closed: bool,
+) -> Result<(), Denial> {
     let rules = authority.files();
-    let closed = rules.denies(real) || (moved && rules.holds_fixed(real));
+    let closed = closed || rules.denies(real) || (moved && rules.holds_fixed(real));
     let granted = !closed && rules.allowing(real, mode).is_some();
     let asked = |pattern: &AskPattern| match pattern {
         AskPattern::Anything => true,

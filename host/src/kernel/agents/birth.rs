@@ -117,7 +117,14 @@ impl Agents {
             grants: &written,
         });
         let hash = plugin.program().hash;
-        let gate = Gate::new(Arc::new(authority), chain.clone(), CallId::fresh(), hash);
+        // Its rows are its life's, which has no end that a number could name.
+        let rows = LimitHit {
+            name: "rows".into(),
+            value: u64::MAX,
+            unit: "rows".into(),
+            remedy: "no flag".into(),
+        };
+        let gate = Gate::new(Arc::new(authority), chain.clone(), CallId::fresh(), hash, rows);
         let window = spawn.context_tokens.unwrap_or_else(|| {
             let window = endpoint.window();
             window.saturating_sub(REPLY_TOKENS.min(u64::from(endpoint.output_max()))).max(1)
@@ -168,7 +175,7 @@ impl Agents {
         let (kernel, lived, told) = (self.kernel(), Arc::clone(&process), Arc::clone(&finished));
         let life = async move {
             let program = &lived.plugin.program;
-            let finished = kernel.parts.sandbox.agent(program, setup, &lived.task).await;
+            let finished = kernel.parts.loading.sandbox().agent(program, setup, &lived.task).await;
             let _once = told.set(finished);
         };
         let (agents, runtime, pid) = (self.clone(), self.own.runtime.clone(), process.pid);

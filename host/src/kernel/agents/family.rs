@@ -83,6 +83,7 @@ impl Agents {
             Ok(()) => Ok(None),
             Err(Refusal::Denied(denial)) => Ok(Some(denial)),
             Err(Refusal::Journal(error)) => Err(Ended::Journal(error.to_string())),
+            Err(Refusal::Limit(limit)) => Err(Ended::Limit(limit)),
             Err(Refusal::Effect(never)) => match never {},
         }
     }

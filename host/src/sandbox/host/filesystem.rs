@@ -5,6 +5,7 @@
 //! request too ([`stream`]).
 
 mod effect;
+pub(crate) mod list;
 mod path;
 mod stream;
 
@@ -14,11 +15,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use wasmtime::component::{HasData, Resource};
 use wasmtime_wasi::filesystem::{Descriptor, Dir, WasiFilesystemCtxView, WasiFilesystemView};
-use wasmtime_wasi::p2::bindings::filesystem::types::ErrorCode;
 use wasmtime_wasi::p2::bindings::filesystem::{preopens, types};
 use wasmtime_wasi::p2::{FsError, FsResult};
 use wasmtime_wasi::{FsPerms, OpenMode};
 
+use self::list::Entries;
 use crate::capability::files::Mode;
 use crate::capability::files::locate::real_path;
 use crate::sandbox::state::State;
@@ -100,9 +101,6 @@ impl preopens::Host for FilesystemView<'_> {
     }
 }
 
-/// The name of every file whose own is no UTF-8.
-const UNSPEAKABLE: &str = "\u{fffd}";
-
 /// Files are opened, read and written on the calling thread: they are regular files, and the
 /// thread that runs a guest is one that may block.
 const MAY_BLOCK: bool = true;
@@ -143,18 +141,11 @@ impl types::HostDirectoryEntryStream for FilesystemView<'_> {
         &mut self,
         stream: Resource<types::DirectoryEntryStream>,
     ) -> FsResult<Option<types::DirectoryEntry>> {
-        match self.wasi().read_directory_entry(stream).await {
-            // A name that is no UTF-8 cannot be said in WIT, and ends no listing: it has a name
-            // that leads nowhere. A guest would look at what has no type to learn it, and fail.
-            Err(error) if matches!(error.downcast_ref(), Some(ErrorCode::IllegalByteSequence)) => {
-                let type_ = types::DescriptorType::RegularFile;
-                Ok(Some(types::DirectoryEntry { type_, name: UNSPEAKABLE.into() }))
-            }
-            entry => entry,
-        }
+        Ok(self.state.table.get_mut(&Entries::handle(&stream))?.next()?)
     }
 
     fn drop(&mut self, stream: Resource<types::DirectoryEntryStream>) -> wasmtime::Result<()> {
-        types::HostDirectoryEntryStream::drop(&mut self.wasi(), stream)
+        self.state.table.delete(Entries::handle(&stream))?;
+        Ok(())
     }
 }

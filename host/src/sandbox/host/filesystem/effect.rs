@@ -95,15 +95,19 @@ pub(super) fn open(located: &Located, wish: &Wish) -> io::Result<Opened> {
     }
     if is_folder {
         if wish.create_new {
-            return Err(io::ErrorKind::AlreadyExists.into());
+            return Err(rustix::io::Errno::EXIST.into());
         }
         if wish.write {
-            return Err(io::ErrorKind::IsADirectory.into());
+            return Err(rustix::io::Errno::ISDIR.into());
         }
         return Ok(Opened::Folder(parent.open_dir_nofollow(name)?.into_std_file()));
     }
+    if *folder && found.is_none() {
+        // A file of that name is not what a path with a slash at its end may make.
+        return Err(rustix::io::Errno::ISDIR.into());
+    }
     if wish.folder || *folder {
-        return Err(io::ErrorKind::NotADirectory.into());
+        return Err(rustix::io::Errno::NOTDIR.into());
     }
     let mut options = OpenOptions::new();
     options
@@ -122,6 +126,29 @@ pub(super) fn open(located: &Located, wish: &Wish) -> io::Result<Opened> {
     }
 }
 
+/// A path that ends in a slash means a folder or nothing: true when it did and is one.
+///
+/// # Errors
+/// When it is something else, or not there.
+fn is_meant_as_folder(located: &Located) -> io::Result<bool> {
+    if !located.folder {
+        return Ok(false);
+    }
+    match located.parent.symlink_metadata(&located.name)?.is_dir() {
+        true => Ok(true),
+        false => Err(rustix::io::Errno::NOTDIR.into()),
+    }
+}
+
+/// What is no folder cannot be made by a path that ends in a slash.
+fn may_be_no_folder(located: &Located) -> io::Result<()> {
+    match (located.folder, located.parent.symlink_metadata(&located.name).is_ok()) {
+        (false, _) => Ok(()),
+        (true, true) => Err(rustix::io::Errno::EXIST.into()),
+        (true, false) => Err(rustix::io::Errno::NOENT.into()),
+    }
+}
+
 pub(super) fn create_folder(located: Located) -> io::Result<()> {
     located.parent.create_dir(&located.name)
 }
@@ -131,23 +158,36 @@ pub(super) fn remove_folder(located: Located) -> io::Result<()> {
 }
 
 pub(super) fn remove(located: Located) -> io::Result<()> {
+    if is_meant_as_folder(&located)? {
+        return Err(rustix::io::Errno::ISDIR.into());
+    }
     located.parent.remove_file_or_symlink(&located.name)
 }
 
 pub(super) fn symlink(located: &Located, to: &str) -> io::Result<()> {
+    may_be_no_folder(located)?;
     // cap-std refuses a link that holds an absolute path.
     DirExt::symlink(&located.parent, to, &located.name)
 }
 
 pub(super) fn rename((from, to): (Located, Located)) -> io::Result<()> {
+    let moves_folder = is_meant_as_folder(&from)? || to.folder;
+    if moves_folder && !from.parent.symlink_metadata(&from.name)?.is_dir() {
+        return Err(rustix::io::Errno::NOTDIR.into());
+    }
     from.parent.rename(&from.name, &to.parent, &to.name)
 }
 
 pub(super) fn hard_link((from, to): (Located, Located)) -> io::Result<()> {
+    if is_meant_as_folder(&from)? {
+        return Err(rustix::io::Errno::PERM.into());
+    }
+    may_be_no_folder(&to)?;
     from.parent.hard_link(&from.name, &to.parent, &to.name)
 }
 
 pub(super) fn read_link(located: Located) -> io::Result<String> {
+    is_meant_as_folder(&located)?;
     let link = located.parent.read_link(&located.name)?;
     link.into_os_string().into_string().map_err(|_| io::ErrorKind::InvalidData.into())
 }
@@ -167,6 +207,7 @@ pub(super) fn set_times(
             }
         })
     };
+    is_meant_as_folder(located)?;
     located.parent.set_symlink_times(&located.name, spec(accessed)?, spec(modified)?)
 }
 
@@ -199,22 +240,14 @@ pub(super) fn stat(located: Located) -> io::Result<DescriptorStat> {
     let metadata = located.parent.symlink_metadata(&located.name)?;
     let kind = metadata.file_type();
     if located.folder && !kind.is_dir() {
-        return Err(io::ErrorKind::NotADirectory.into());
+        return Err(rustix::io::Errno::NOTDIR.into());
     }
     let time = |time: io::Result<cap_std::time::SystemTime>| {
         let since = time.ok()?.into_std().duration_since(SystemTime::UNIX_EPOCH).ok()?;
         Some(Datetime { seconds: since.as_secs(), nanoseconds: since.subsec_nanos() })
     };
     Ok(DescriptorStat {
-        type_: if kind.is_dir() {
-            DescriptorType::Directory
-        } else if kind.is_symlink() {
-            DescriptorType::SymbolicLink
-        } else if kind.is_file() {
-            DescriptorType::RegularFile
-        } else {
-            DescriptorType::Unknown
-        },
+        type_: type_of(kind),
         link_count: cap_std::fs::MetadataExt::nlink(&metadata),
         size: metadata.len(),
         data_access_timestamp: time(metadata.accessed()),
@@ -223,7 +256,20 @@ pub(super) fn stat(located: Located) -> io::Result<DescriptorStat> {
     })
 }
 
+pub(super) fn type_of(kind: cap_std::fs::FileType) -> DescriptorType {
+    if kind.is_dir() {
+        DescriptorType::Directory
+    } else if kind.is_symlink() {
+        DescriptorType::SymbolicLink
+    } else if kind.is_file() {
+        DescriptorType::RegularFile
+    } else {
+        DescriptorType::Unknown
+    }
+}
+
 pub(super) fn identity_at(located: Located) -> io::Result<MetadataHashValue> {
+    is_meant_as_folder(&located)?;
     let metadata = located.parent.symlink_metadata(&located.name)?;
     let device = cap_std::fs::MetadataExt::dev(&metadata);
     Ok(identity_of(device, cap_std::fs::MetadataExt::ino(&metadata)))

@@ -10,6 +10,7 @@ use wasmtime_wasi::p2::bindings::filesystem::types::{self, ErrorCode, HostDescri
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, FsError, FsResult};
 
 use super::effect::{self, Opened};
+use super::list::Entries;
 use super::stream::GatedOutput;
 use super::{FilesystemView, MAY_BLOCK, folder_descriptor, open_mode, perms};
 use crate::capability::files::locate::{Follow, Located, PATH_BYTES_MAX, locate, real_path};
@@ -121,6 +122,7 @@ impl FilesystemView<'_> {
 fn refusal(refused: Refusal<std::io::Error>) -> FsError {
     match refused {
         Refusal::Denied(_) => ErrorCode::Access.into(),
+        Refusal::Limit(limit) => FsError::trap(limit),
         // What cannot be journaled does not happen, and the guest must not go on as if it had.
         Refusal::Journal(error) => FsError::trap(wasmtime::Error::new(error)),
         Refusal::Effect(error) => error.into(),
@@ -390,10 +392,16 @@ impl HostDescriptor for FilesystemView<'_> {
     ) -> FsResult<Resource<types::DirectoryEntryStream>> {
         // A root is open without having been asked for, so listing it is a wish of its own. The
         // folder that stands for all else is empty.
-        if !self.is_outside(&fd)? {
-            self.change(&fd, FileOperation::Read, |_| Ok(())).await?;
+        if let Descriptor::File(_) = self.state.table.get(&fd)? {
+            return Err(ErrorCode::NotDirectory.into());
         }
-        self.wasi().read_directory(fd).await
+        // The list keeps the folder open a second time.
+        self.state.may_open().map_err(FsError::trap)?;
+        let entries = match self.is_outside(&fd)? {
+            true => Entries::none(),
+            false => self.change(&fd, FileOperation::Read, Entries::of).await?,
+        };
+        Ok(Resource::new_own(self.state.table.push(entries)?.rep()))
     }
 
     async fn stat(&mut self, fd: Resource<Descriptor>) -> FsResult<types::DescriptorStat> {
