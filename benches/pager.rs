@@ -44,8 +44,22 @@ static ALLOCATOR: Counting = Counting;
 const ROUNDS: usize = 7;
 /// Sixteen words, 80 to 90 characters: a turn of talk.
 const WORDS: [&str; 16] = [
-    "flight", "seat", "booking", "reservation", "lisbon", "morning", "bag", "price", "card", "gold",
-    "window", "refund", "monday", "passenger", "delay", "hotel",
+    "flight",
+    "seat",
+    "booking",
+    "reservation",
+    "lisbon",
+    "morning",
+    "bag",
+    "price",
+    "card",
+    "gold",
+    "window",
+    "refund",
+    "monday",
+    "passenger",
+    "delay",
+    "hotel",
 ];
 
 fn text(n: usize) -> String {

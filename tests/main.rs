@@ -10,7 +10,7 @@ mod embedding;
 mod endings;
 mod full_disk;
 mod hostile;
-mod newcomer;
 mod languages;
+mod newcomer;
 mod support;
 mod tidy;

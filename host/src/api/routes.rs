@@ -67,11 +67,9 @@ async fn list(State(desk): Here) -> Json<Vec<ProcessView>> {
 
 async fn spawn(State(desk): Here, Body(wanted): Body<Spawn>) -> Answer<Spawned> {
     desk.open()?;
-    // Loading a program holds its thread, so it has one of its own, and few at a time.
+    // A program may be large while it is loaded, so few are at a time.
     let _place = desk.loading.acquire().await.map_err(|_closed| closing())?;
-    let (own, runtime) = (Arc::clone(&desk), tokio::runtime::Handle::current());
-    let born = tokio::task::spawn_blocking(move || runtime.block_on(bear(&own, wanted)));
-    let pid = born.await.map_err(|error| Problem::new(Blame::Host, error))??;
+    let pid = bear(&desk, wanted).await?;
     let view = desk.agents.show(pid)?;
     Ok(Json(Spawned { pid, name: view.name, chain: view.chain }))
 }

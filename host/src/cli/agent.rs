@@ -60,7 +60,11 @@ pub struct AgentArgs {
     pub context_tokens: Option<u64>,
 }
 
-fn microdollars(text: &str) -> Result<u64, String> {
+/// US dollars as millionths.
+///
+/// # Errors
+/// One sentence about what is no amount.
+pub fn microdollars(text: &str) -> Result<u64, String> {
     let wrong = || format!("`{text}` is no amount; write it like 2.50");
     let dollars: f64 = text.trim_start_matches('$').parse().map_err(|_| wrong())?;
     if !(0.0..=1e9).contains(&dollars) {

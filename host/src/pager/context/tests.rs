@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::super::stub::TEXT_CHARS_MAX as STUB_CHARS_MAX;
 use super::super::page::{Kind, NewPage, Part, Relation};
+use super::super::stub::TEXT_CHARS_MAX as STUB_CHARS_MAX;
 use super::super::tokens::Chars4;
 use super::*;
 
