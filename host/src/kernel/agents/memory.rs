@@ -9,11 +9,18 @@ pub(super) use self::words::{answered, message};
 use self::words::{kept, said, shown};
 use crate::model::{self, Breakpoint, Role};
 use crate::pager::layout::BreakpointRules;
+use crate::pager::recall::{self, Document, EXCERPT_TOKENS, Index};
 use crate::pager::{
-    Body, Budget, Content, Context, Count, Kind, NewPage, PageId, PagerError, Part, Relation,
+    Body, Budget, Content, Context, Count, Kind, NewPage, Page, PageId, PagerError, Part, Relation,
     Rendered, Role as PageRole,
 };
 use crate::sandbox::agent::{context as wit, types};
+
+/// Pages that a recall looks at before it fits the best into what was asked for.
+const RECALL_HITS_MAX: usize = 64;
+/// Characters of an excerpt: four make a token.
+#[expect(clippy::cast_possible_truncation, reason = "a small constant")]
+const EXCERPT_CHARS: usize = EXCERPT_TOKENS as usize * 4;
 
 /// What an agent remembers.
 pub(super) struct Memory {
@@ -24,6 +31,9 @@ pub(super) struct Memory {
     bytes: u64,
     bytes_max: u64,
     replies: u64,
+    index: Index,
+    /// Pages that the index has seen.
+    indexed: usize,
 }
 
 /// A prompt in the model layer's words.
@@ -37,7 +47,16 @@ impl Memory {
     /// An empty memory with a window of `window_tokens`, and room for `bytes_max` bytes in all.
     pub(super) fn new(window_tokens: u64, counter: Arc<dyn Count>, bytes_max: u64) -> Self {
         let context = Context::new(Budget::tokens(window_tokens), Arc::clone(&counter));
-        Self { context, counter, bodies: HashMap::new(), bytes: 0, bytes_max, replies: 0 }
+        Self {
+            context,
+            counter,
+            bodies: HashMap::new(),
+            bytes: 0,
+            bytes_max,
+            replies: 0,
+            index: Index::new(),
+            indexed: 0,
+        }
     }
 
     /// `context.append`.
@@ -122,10 +141,51 @@ impl Memory {
     /// `context.recall`.
     pub(super) fn recall(
         &mut self,
-        _query: &str,
-        _max_tokens: u32,
+        query: &str,
+        max_tokens: u32,
     ) -> Result<Vec<(wit::Page, String)>, wit::Error> {
-        Ok(Vec::new())
+        self.index_what_is_new();
+        let hits = self.index.rank(query, RECALL_HITS_MAX);
+        let pages = self.context.pages();
+        let page_of = |id: PageId| usize::try_from(id.0).ok().and_then(|at| pages.get(at));
+        let tokens_of = |id| page_of(id).filter(|page: &&Page| !page.freed).map(|page| page.tokens);
+        // In the order of the log to fit them, best first to hand them back.
+        let picked = recall::fit(&hits, u64::from(max_tokens), tokens_of);
+        let mut found = Vec::with_capacity(picked.len());
+        for hit in &hits {
+            let Some(pick) = picked.iter().find(|pick| pick.id == hit.id) else { continue };
+            let (Some(page), Some(body)) = (page_of(hit.id), self.bodies.get(&hit.id)) else {
+                continue;
+            };
+            let text: String = body.iter().map(|part| &*part.text).collect::<Vec<_>>().join("\n");
+            let text = match pick.excerpt {
+                true => text.chars().take(EXCERPT_CHARS).collect(),
+                false => text,
+            };
+            found.push((wit_page(page), text));
+        }
+        for (page, _) in &found {
+            self.context.touch(PageId(page.id)).map_err(refused)?;
+        }
+        Ok(found)
+    }
+
+    /// The index is made when it is first asked for, and grows by what came since.
+    fn index_what_is_new(&mut self) {
+        for page in self.context.pages().iter().skip(self.indexed) {
+            let Some(body) = self.bodies.get(&page.id) else { continue };
+            let text: String = body.iter().map(|part| &*part.text).collect::<Vec<_>>().join("\n");
+            if !page.freed {
+                self.index.add(Document {
+                    id: page.id,
+                    text: &text,
+                    speaker: None,
+                    session: None,
+                    said_at: None,
+                });
+            }
+        }
+        self.indexed = self.context.pages().len();
     }
 
     /// `context.pin`.
@@ -135,22 +195,15 @@ impl Memory {
 
     /// `context.free`.
     pub(super) fn free(&mut self, id: u64) -> Result<(), wit::Error> {
-        self.context.free(PageId(id)).map_err(refused)
+        self.context.free(PageId(id)).map_err(refused)?;
+        self.index.remove(PageId(id));
+        Ok(())
     }
 
     /// `context.pages`.
     pub(super) fn pages(&self) -> Vec<wit::Page> {
         let live = self.context.pages().iter().filter(|page| !page.freed);
-        live.map(|page| wit::Page {
-            id: page.id.0,
-            kind: wit_kind(page.kind),
-            tokens: u32::try_from(page.tokens).unwrap_or(u32::MAX),
-            importance: page.importance,
-            resident: page.resident,
-            pinned: page.pinned,
-            label: page.label.as_deref().map(Into::into),
-        })
-        .collect()
+        live.map(wit_page).collect()
     }
 
     /// `context.usage`; the cache's part is the caller's to know.
@@ -178,6 +231,18 @@ impl Memory {
     /// The prompt went out.
     pub(super) fn sent(&mut self) {
         self.context.sent();
+    }
+}
+
+fn wit_page(page: &Page) -> wit::Page {
+    wit::Page {
+        id: page.id.0,
+        kind: wit_kind(page.kind),
+        tokens: u32::try_from(page.tokens).unwrap_or(u32::MAX),
+        importance: page.importance,
+        resident: page.resident,
+        pinned: page.pinned,
+        label: page.label.as_deref().map(Into::into),
     }
 }
 
