@@ -15,23 +15,25 @@ pub(super) fn find(agents: &Agents, who: &str) -> Result<Pid, Problem> {
     {
         return Ok(pid);
     }
-    choose(&agents.list(), who).map_err(|sentence| Problem::new(Blame::NoAgent, sentence))
+    choose(&agents.list(), who)
 }
 
 /// Those that live come first: a name may have been used before.
-fn choose(agents: &[ProcessView], who: &str) -> Result<Pid, String> {
+fn choose(agents: &[ProcessView], who: &str) -> Result<Pid, Problem> {
     let lives = |agent: &&ProcessView| agent.standing != Standing::Exited;
     let named: Vec<_> = agents.iter().filter(|agent| agent.name == who).collect();
     let living: Vec<_> = named.iter().copied().filter(lives).collect();
     match (&living[..], &named[..]) {
         ([one], _) => Ok(one.pid),
         ([], [.., newest]) => Ok(newest.pid),
-        ([], []) => Err(nobody(agents, who)),
+        ([], []) => Err(Problem::new(Blame::NoAgent, nobody(agents, who))),
         (several, _) => {
             let count = several.len();
             let pids: Vec<_> = several.iter().map(|agent| agent.pid.to_string()).collect();
             let pids = cut(&pids);
-            Err(format!("{count} agents are called `{who}`: name one by its pid ({pids})"))
+            let sentence =
+                format!("{count} agents are called `{who}`: name one by its pid ({pids})");
+            Err(Problem::new(Blame::Unclear, sentence))
         }
     }
 }
@@ -100,12 +102,12 @@ mod tests {
     #[test]
     fn what_is_not_clear_is_told_with_what_would_be() {
         let agents = [agent(1, "twin", Standing::Ready), agent(2, "twin", Standing::Paused)];
-        let error = choose(&agents, "twin").expect_err("two");
+        let error = choose(&agents, "twin").expect_err("two").sentence;
         assert!(error.contains("pid (1, 2)"), "{error}");
-        let error = choose(&agents, "twinn").expect_err("none");
+        let error = choose(&agents, "twinn").expect_err("none").sentence;
         assert!(error.contains("did you mean `twin`"), "{error}");
-        let error = choose(&agents, "7").expect_err("none");
+        let error = choose(&agents, "7").expect_err("none").sentence;
         assert!(error.contains("no agent 7; there are 2 (twin), 1 (twin)"), "{error}");
-        assert!(choose(&[], "7").expect_err("none").contains("spawn"));
+        assert!(choose(&[], "7").expect_err("none").sentence.contains("spawn"));
     }
 }

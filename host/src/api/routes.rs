@@ -227,7 +227,7 @@ impl IntoResponse for Problem {
         let status = match self.blame {
             Blame::Usage | Blame::Plugin => StatusCode::BAD_REQUEST,
             Blame::NoAgent => StatusCode::NOT_FOUND,
-            Blame::Ended => StatusCode::CONFLICT,
+            Blame::Ended | Blame::Unclear => StatusCode::CONFLICT,
             Blame::Limit => StatusCode::PAYLOAD_TOO_LARGE,
             Blame::Closing => StatusCode::SERVICE_UNAVAILABLE,
             Blame::Host => StatusCode::INTERNAL_SERVER_ERROR,

@@ -283,8 +283,10 @@ pub struct Frame {
 pub enum Blame {
     /// The caller asked for what cannot be.
     Usage,
-    /// There is no such agent, or more than one.
+    /// There is no such agent.
     NoAgent,
+    /// More than one agent is meant.
+    Unclear,
     /// The agent has ended.
     Ended,
     /// A plugin is missing or broken.

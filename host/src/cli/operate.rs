@@ -19,6 +19,8 @@ use crate::config::{Config, Time};
 use crate::types::{Ending, ProcessView, Standing, Waiting};
 
 #[derive(Debug, Args)]
+// Nobody stands by to lose patience.
+#[command(mut_arg("patience", |patience| patience.hide(true)))]
 pub struct SpawnArgs {
     /// The agent plugin: a .wasm or .wat file, or a name
     program: String,

@@ -33,7 +33,7 @@ const GRACE: Duration = Duration::from_secs(20);
 impl From<ApiError> for Failure {
     fn from(error: ApiError) -> Self {
         let code = match error.blame() {
-            Blame::Usage | Blame::NoAgent | Blame::Ended => Code::Usage,
+            Blame::Usage | Blame::NoAgent | Blame::Unclear | Blame::Ended => Code::Usage,
             Blame::Plugin => Code::Plugin,
             Blame::Limit => Code::Limit,
             Blame::Closing | Blame::Host => Code::Host,
