@@ -33,6 +33,7 @@ mod parking;
 mod pool;
 mod queue;
 mod recovery;
+mod refusal;
 pub mod simulate;
 mod wall;
 
@@ -45,6 +46,7 @@ pub use self::ledger::{LedgerSnapshot, ScopeUsage};
 pub use self::options::*;
 use self::pool::{Pool, Pools, Resource};
 use self::recovery::Orphan;
+pub use self::refusal::*;
 
 /// Timers that one step serves; what is left is due at once again. It bounds a step.
 const TIMERS_PER_STEP: usize = 64;

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 
 use super::cpu::AgentCpu;
-use super::event::{Action, Admission, Misuse, Moment, OwnerId, Pid, Priority, Ticket};
 use super::ledger::MeterId;
 use super::pool::Resource;
 use super::queue::{Line, Run, Share};
 use super::{Scheduler, Timer};
+use crate::scheduler::{Action, Admission, Misuse, Moment, OwnerId, Pid, Priority, Ticket};
 
 const WEIGHT_MAX: u16 = 1_000;
 

@@ -24,7 +24,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::event::{Moment, OwnerId, Priority};
+use crate::scheduler::{Moment, OwnerId, Priority};
 
 const LEVELS: usize = Priority::LEAST.get() as usize + 1;
 
@@ -366,12 +366,6 @@ impl Queue {
                 self.lines.remove(&line);
             }
         }
-    }
-
-    /// An owner's virtual counter at a level.
-    #[cfg(test)]
-    pub(super) fn counter(&self, line: Line) -> u64 {
-        self.lines.get(&line).map_or(0, |state| state.counter)
     }
 }
 

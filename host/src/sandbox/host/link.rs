@@ -165,7 +165,7 @@ fn offered_by(name: &str) -> &'static str {
     let bare = name.split('@').next().unwrap_or(name);
     let package = bare.split('/').next().unwrap_or(bare);
     match package {
-        "aos:agent" => "being an agent: it exports no `aos:agent/program`",
+        "aos:agent" => "an agent's host: it exports no `aos:agent/program`, so it is no agent",
         "aos:tool" => "a host that lets tools call tools, which this version does not",
         "wasi:nn" | "wasi:webgpu" | "wasi:blobstore" | "wasi:messaging" => {
             "a host with that WASI proposal, which this one does not implement"
