@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aos_host::kernel::{Kernel, Session, SessionOptions};
-use aos_host::sandbox::engine::{Profile, Ticker, engine};
+use aos_host::sandbox::engine::{Concurrency, Profile, Ticker, engine};
 use aos_host::sandbox::host::bindings::ToolPre;
 use aos_host::sandbox::host::bindings::aos::tool::call as contract;
 use aos_host::storage::StoreUrl;
@@ -64,7 +64,7 @@ impl contract::Host for BareState {
 
 impl Bare {
     fn new() -> Self {
-        let (engine, ticker) = engine(Profile::Daemon).expect("an engine");
+        let (engine, ticker) = engine(Profile::Daemon, Concurrency::Off).expect("an engine");
         let component = Component::new(&engine, component()).expect("compiles");
         let mut linker = Linker::<BareState>::new(&engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker).expect("links");

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha12Rng;
+use tokio::sync::Semaphore;
 use wasmtime::component::ResourceTable;
 use wasmtime::{Store, UpdateDeadline};
 use wasmtime_wasi::cli::StdinStream;
-use wasmtime_wasi::filesystem::Descriptor;
 use wasmtime_wasi::p2::bindings::sockets::{tcp::TcpSocket, udp::UdpSocket};
 use wasmtime_wasi::p2::pipe::MemoryInputPipe;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
@@ -24,6 +24,7 @@ use crate::sandbox::host::config::ConfigValues;
 use crate::sandbox::host::filesystem::Preopens;
 use crate::sandbox::host::http::GatedHttp;
 use crate::sandbox::host::keyvalue::Buckets;
+use crate::sandbox::host::open_files::{OpenFiles, Place};
 use crate::sandbox::host::sockets;
 use crate::sandbox::limits::{LimitName, Limits, MemoryLimiter};
 use crate::sandbox::meter::Meter;
@@ -49,7 +50,11 @@ pub struct State {
     pub(crate) buckets: Buckets,
     pub(crate) sockets: Arc<SocketTable>,
     pub(crate) resolver: Arc<dyn Resolver>,
-    open_files: LimitHit,
+    /// Datagrams that may be on their way at once.
+    pub(crate) datagrams: Arc<Semaphore>,
+    pub(crate) open_files: OpenFiles,
+    pub(crate) stdout: BoundedSink,
+    pub(crate) stderr: BoundedSink,
 }
 
 /// Which of the ambient interfaces a guest has: they have no error to refuse with, so they are
@@ -136,6 +141,9 @@ impl State {
         let Setup { gate, limits, .. } = &setup;
         let sockets = Arc::new(socket_table(gate.authority()));
         let resolver = Arc::clone(&services.resolver);
+        let stdio = limits.hit(LimitName::Stdio);
+        let stdout = BoundedSink::new(setup.stdout.clone(), stdio.clone());
+        let stderr = BoundedSink::new(setup.stderr.clone(), stdio);
         let mut table = ResourceTable::new();
         table.set_max_capacity(usize::try_from(limits.handles).unwrap_or(usize::MAX));
         let mut http = WasiHttpCtx::new();
@@ -151,26 +159,33 @@ impl State {
             ),
             memory: MemoryLimiter::new(limits.memory_bytes),
             preopens: Preopens::default(),
-            open_files: limits.hit(LimitName::OpenFiles),
+            open_files: OpenFiles::new(limits.hit(LimitName::OpenFiles)),
             call: CallContext::new(gate.call(), limits.wall, Arc::clone(meter), &setup.progress),
             config: ConfigValues::new(&setup.config),
             buckets: Buckets::new(Arc::clone(gate), Arc::clone(&services.storage), identity),
             gate: Arc::clone(gate),
             resolver,
-            wasi: wasi(services, setup, &sockets),
+            datagrams: Arc::new(Semaphore::new(sockets::p3::DATAGRAMS_MAX)),
+            stdout: stdout.clone(),
+            stderr: stderr.clone(),
+            wasi: wasi(services, setup, (stdout, stderr), &sockets),
             sockets,
         }
     }
 }
 
-fn wasi(services: &Services, setup: Setup, table: &Arc<SocketTable>) -> WasiCtx {
-    let Setup { gate, limits, ambient, arguments, environment, stdin, stdout, stderr, .. } = setup;
-    let stdio = limits.hit(LimitName::Stdio);
+fn wasi(
+    services: &Services,
+    setup: Setup,
+    (stdout, stderr): (BoundedSink, BoundedSink),
+    table: &Arc<SocketTable>,
+) -> WasiCtx {
+    let Setup { gate, limits, ambient, arguments, environment, stdin, .. } = setup;
     let mut wasi = WasiCtxBuilder::new();
     wasi.args(&arguments)
         .envs(&environment)
-        .stdout(BoundedSink::new(stdout, stdio.clone()))
-        .stderr(BoundedSink::new(stderr, stdio))
+        .stdout(stdout)
+        .stderr(stderr)
         .max_random_size(limits.random_bytes)
         // Opened files are regular, so a blocking call ends; a daemon keeps its threads free.
         .allow_blocking_current_thread(services.profile == engine::Profile::OneShot);
@@ -206,19 +221,28 @@ impl State {
     /// True when one more file or socket would be too many. Each of them is one of the process's,
     /// and a neighbour that finds none left has noticed.
     pub(crate) fn has_open_files_max(&mut self) -> bool {
-        let open = self.table.iter_mut().filter(|entry| {
-            entry.is::<Descriptor>() || entry.is::<TcpSocket>() || entry.is::<UdpSocket>()
-        });
-        open.count() as u64 >= self.open_files.value
+        let sockets = self.table.iter_mut();
+        let sockets = sockets.filter(|entry| entry.is::<TcpSocket>() || entry.is::<UdpSocket>());
+        let sockets = sockets.count();
+        self.open_files.is_full(sockets)
     }
 
     /// # Errors
     /// The limit, when one more file would be too many.
     pub(crate) fn may_open(&mut self) -> wasmtime::Result<()> {
         match self.has_open_files_max() {
-            true => Err(self.open_files.clone().into()),
+            true => Err(self.open_files.limit().into()),
             false => Ok(()),
         }
+    }
+
+    /// A place for what takes a while to open.
+    ///
+    /// # Errors
+    /// As [`Self::may_open`].
+    pub(crate) fn place(&mut self) -> wasmtime::Result<Place> {
+        self.may_open()?;
+        Ok(self.open_files.take_place())
     }
 }
 

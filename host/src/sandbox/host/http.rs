@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderName;
+use tokio::sync::Semaphore;
 use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks};
 
 use crate::capability::gate::{Gate, Refusal};
@@ -18,9 +19,14 @@ use crate::sandbox::limits::Limits;
 /// A name is looked up within this time, or the request fails.
 const LOOKUP: Duration = Duration::from_secs(5);
 
+/// Bytes of a request's body that the host holds at once, for each request of 0.3.
+const BODY_PIECE_BYTES_MAX: usize = 64 * 1024;
+
 /// The hooks of one call.
 pub struct GatedHttp {
     gate: Arc<Gate>,
+    /// Requests that have no answer yet.
+    under_way: Arc<Semaphore>,
     egress: Egress,
     resolver: Arc<dyn Resolver>,
 }
@@ -38,7 +44,8 @@ impl GatedHttp {
             response_body_bytes: limits.http_body_bytes,
             ..Caps::default()
         };
-        Self { gate, egress: egress.for_call(caps), resolver }
+        let under_way = Arc::new(Semaphore::new(caps.connections));
+        Self { gate, under_way, egress: egress.for_call(caps), resolver }
     }
 }
 
@@ -57,6 +64,10 @@ impl WasiHttpHooks for GatedHttp {
         words::forbidden_headers()
     }
 
+    fn p3_outgoing_body_chunk_size(&mut self) -> usize {
+        BODY_PIECE_BYTES_MAX
+    }
+
     fn send_request(
         &mut self,
         request: http::Request<WasiBody>,
@@ -65,9 +76,13 @@ impl WasiHttpHooks for GatedHttp {
     ) -> Box<dyn Future<Output = Exchange> + Send> {
         let (gate, egress) = (Arc::clone(&self.gate), self.egress.clone());
         let resolver = Arc::clone(&self.resolver);
+        let Ok(place) = Arc::clone(&self.under_way).try_acquire_owned() else {
+            return Box::new(std::future::ready(Err(Error::ConnectionLimitReached)));
+        };
         let times = words::times(options, Times::default());
         Box::new(async move {
             let response = exchange(&gate, &egress, &*resolver, request, times).await?;
+            drop(place);
             // The body drives its connection, so there is nothing else to wait for.
             let ended: Box<dyn Future<Output = Result<(), Error>> + Send> =
                 Box::new(std::future::ready(Ok(())));

@@ -4,21 +4,24 @@ use wasmtime::Engine;
 use wasmtime::StoreContextMut;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, HasSelf, Linker, Resource};
-use wasmtime_wasi::p2::bindings::filesystem;
+use wasmtime_wasi::{p2, p3};
 
+use crate::sandbox::concurrency::is_wasi_0_3;
+use crate::sandbox::engine::Concurrency;
 use crate::sandbox::host::bindings::aos::tool::call;
 use crate::sandbox::host::config::ConfigValues;
 use crate::sandbox::host::filesystem::{FilesystemView, GatedFilesystem};
-use crate::sandbox::host::{keyvalue, sockets};
+use crate::sandbox::host::{keyvalue, sockets, stdio};
 use crate::sandbox::program::one_line;
 use crate::sandbox::state::State;
 
-/// Links all interfaces. What needs a grant is linked too and denied at its call, by its own
-/// error: a component built by anybody's toolchain starts.
+/// Links all interfaces: those of WASI 0.3 where the engine has concurrency. What needs a grant is
+/// linked too and denied at its call, by its own error: a component built by anybody's toolchain
+/// starts.
 ///
 /// # Errors
 /// When two interfaces claim one name: a mistake in this file.
-pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
+pub(crate) fn linker(engine: &Engine, concurrency: Concurrency) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     let l = &mut linker;
     wasmtime_wasi::p2::add_to_linker_async(l)?;
@@ -28,15 +31,28 @@ pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     call::add_to_linker::<_, HasSelf<State>>(l, |state| state)?;
     // Files and the look-up of names are this host's own, in the place of wasmtime-wasi's.
     l.allow_shadowing(true);
-    filesystem::types::add_to_linker::<_, GatedFilesystem>(l, |state| FilesystemView::of(state))?;
-    filesystem::preopens::add_to_linker::<_, GatedFilesystem>(l, |state| {
-        FilesystemView::of(state)
-    })?;
+    let files: fn(&mut State) -> FilesystemView<'_> = |state| FilesystemView::of(state);
+    p2::bindings::filesystem::types::add_to_linker::<_, GatedFilesystem>(l, files)?;
+    p2::bindings::filesystem::preopens::add_to_linker::<_, GatedFilesystem>(l, files)?;
     sockets::replace_lookup(l)?;
     sockets::bound_creation(l)?;
     replace_debug_string(l)?;
+    if concurrency == Concurrency::On {
+        add_0_3(l)?;
+    }
     l.allow_shadowing(false);
     Ok(linker)
+}
+
+/// WASI 0.3. The linker must allow shadowing.
+fn add_0_3(l: &mut Linker<State>) -> wasmtime::Result<()> {
+    p3::add_to_linker(l)?;
+    wasmtime_wasi_http::p3::add_to_linker(l)?;
+    let files: fn(&mut State) -> FilesystemView<'_> = |state| FilesystemView::of(state);
+    p3::bindings::filesystem::types::add_to_linker::<_, GatedFilesystem>(l, files)?;
+    p3::bindings::filesystem::preopens::add_to_linker::<_, GatedFilesystem>(l, files)?;
+    stdio::add_to_linker(l)?;
+    sockets::p3::replace(l)
 }
 
 /// The text of an error, without the host's backtrace, which wasmtime-wasi's own has in it where
@@ -73,8 +89,7 @@ fn offers(engine: &Engine, name: &str, item: &ComponentItem) -> bool {
         ComponentItem::ComponentInstance(instance) => {
             // An interface of types alone needs nobody to offer it.
             let called = |item: &ComponentItem| matches!(item, ComponentItem::ComponentFunc(_));
-            !instance.exports(engine).any(|(_, item)| called(&item.ty))
-                || OFFERED.contains(&name.split('@').next().unwrap_or(name))
+            !instance.exports(engine).any(|(_, item)| called(&item.ty)) || is_offered(name)
         }
         ComponentItem::Type(_) => true,
         ComponentItem::ComponentFunc(_)
@@ -85,8 +100,45 @@ fn offers(engine: &Engine, name: &str, item: &ComponentItem) -> bool {
     }
 }
 
-/// The interfaces that [`linker`] links, without their versions; a test holds it against the
-/// linker itself.
+/// Whether an interface is offered, in the version that its name has.
+pub fn is_offered(name: &str) -> bool {
+    let (bare, version) = name.split_once('@').unwrap_or((name, ""));
+    match version.contains('-') && is_wasi_0_3(name) {
+        // What came before 0.3.0 had other types under the same names.
+        true => false,
+        false if is_wasi_0_3(name) => OFFERED_0_3.contains(&bare),
+        false => OFFERED.contains(&bare),
+    }
+}
+
+/// The interfaces of WASI 0.3 that [`linker`] links.
+pub const OFFERED_0_3: &[&str] = &[
+    "wasi:cli/environment",
+    "wasi:cli/exit",
+    "wasi:cli/stderr",
+    "wasi:cli/stdin",
+    "wasi:cli/stdout",
+    "wasi:cli/terminal-input",
+    "wasi:cli/terminal-output",
+    "wasi:cli/terminal-stderr",
+    "wasi:cli/terminal-stdin",
+    "wasi:cli/terminal-stdout",
+    "wasi:cli/types",
+    "wasi:clocks/monotonic-clock",
+    "wasi:clocks/system-clock",
+    "wasi:clocks/types",
+    "wasi:filesystem/preopens",
+    "wasi:filesystem/types",
+    "wasi:http/client",
+    "wasi:http/types",
+    "wasi:random/insecure",
+    "wasi:random/insecure-seed",
+    "wasi:random/random",
+    "wasi:sockets/ip-name-lookup",
+    "wasi:sockets/types",
+];
+
+/// The interfaces that [`linker`] links besides those of WASI 0.3, without their versions.
 pub const OFFERED: &[&str] = &[
     "aos:tool/call",
     "aos:tool/types",
@@ -132,11 +184,15 @@ pub fn grant_of(interface: &str) -> Option<&'static str> {
         "wasi:filesystem/types" | "wasi:filesystem/preopens" => {
             Some("--allow-read FOLDER, --allow-write FOLDER")
         }
-        "wasi:http/outgoing-handler" => Some("--allow-net '[METHOD ]https://HOST'"),
+        "wasi:http/outgoing-handler" | "wasi:http/client" => {
+            Some("--allow-net '[METHOD ]https://HOST'")
+        }
         "wasi:sockets/tcp" | "wasi:sockets/tcp-create-socket" | "wasi:sockets/ip-name-lookup" => {
             Some("--allow-tcp HOST:PORT")
         }
         "wasi:sockets/udp" | "wasi:sockets/udp-create-socket" => Some("--allow-udp HOST:PORT"),
+        // In 0.3 all sockets are one interface.
+        "wasi:sockets/types" => Some("--allow-tcp HOST:PORT, --allow-udp HOST:PORT"),
         "wasi:cli/environment" => Some("--allow-env NAME"),
         "wasi:config/store" => Some("--set-config KEY=VALUE"),
         "wasi:keyvalue/store" | "wasi:keyvalue/atomics" | "wasi:keyvalue/batch" => {
@@ -156,11 +212,8 @@ fn offered_by(name: &str) -> &'static str {
         "wasi:nn" | "wasi:webgpu" | "wasi:blobstore" | "wasi:messaging" => {
             "a host with that WASI proposal, which this one does not implement"
         }
-        package if package.starts_with("wasi:") && name.contains("@0.3") => {
-            "a host with WASI 0.3; build it for WASI 0.2 (wasm32-wasip2)"
-        }
         package if package.starts_with("wasi:") => {
-            "another version of WASI: this host has 0.2; rebuild it for wasm32-wasip2"
+            "another version of WASI: this host has 0.2 and 0.3.0; rebuild it for one of them"
         }
         package if package.starts_with("env") || !bare.contains(':') => {
             "its own embedder: it was built for a host that defines it"
