@@ -15,7 +15,17 @@ out=$PWD/dist
 
 find_toolchain
 mkdir -p "$out"
-cd misbehave
-wasm_cargo rustc --release --target "$WASM_TARGET" --bin misbehave \
-    -- ${WASM_COMMAND_FLAGS[@]+"${WASM_COMMAND_FLAGS[@]}"}
-cp "${CARGO_TARGET_DIR:-target}/$WASM_TARGET/release/misbehave.wasm" "$out/misbehave.wasm"
+built=${CARGO_TARGET_DIR:-target}/$WASM_TARGET/release
+(
+    cd misbehave
+    wasm_cargo rustc --release --target "$WASM_TARGET" --bin misbehave \
+        -- ${WASM_COMMAND_FLAGS[@]+"${WASM_COMMAND_FLAGS[@]}"}
+    cp "$built/misbehave.wasm" "$out/misbehave.wasm"
+)
+(
+    # A command of WASI 0.3 is a library that exports `wasi:cli/run`.
+    cd overlap
+    wasm_cargo rustc --release --target "$WASM_TARGET" --lib \
+        -- ${WASM_LIBRARY_FLAGS[@]+"${WASM_LIBRARY_FLAGS[@]}"}
+    cp "$built/overlap.wasm" "$out/overlap.wasm"
+)

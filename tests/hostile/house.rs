@@ -48,6 +48,12 @@ pub fn misbehave() -> &'static Arc<Plugin> {
     &GUEST
 }
 
+/// The guest in Rust of WASI 0.3.
+pub fn overlap() -> &'static Arc<Plugin> {
+    static GUEST: LazyLock<Arc<Plugin>> = LazyLock::new(|| guest("dist/overlap.wasm"));
+    &GUEST
+}
+
 /// The path of a file of `tests/guests`.
 pub fn guest_path(name: &str) -> PathBuf {
     // The rebuilt ones where `tests/run.sh` has made them.

@@ -11,8 +11,8 @@ use aos_host::sandbox::limits::Limits;
 use super::house::{Ending, command, house, limits, misbehave, options};
 
 /// A server on this machine alone. It answers each connection by `answer` and counts them.
-struct Server {
-    address: SocketAddr,
+pub struct Server {
+    pub address: SocketAddr,
     connections: Arc<AtomicUsize>,
 }
 
@@ -20,7 +20,7 @@ struct Server {
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Server {
-    fn start(answer: impl Fn(&mut TcpStream) -> std::io::Result<()> + Send + 'static) -> Self {
+    pub fn start(answer: impl Fn(&mut TcpStream) -> std::io::Result<()> + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("bound");
         let connections = Arc::new(AtomicUsize::new(0));
@@ -40,20 +40,20 @@ impl Server {
     }
 
     /// One that reads a request's head and answers these bytes.
-    fn answering(answer: String) -> Self {
+    pub fn answering(answer: String) -> Self {
         Self::start(move |stream| {
             request(stream)?;
             stream.write_all(answer.as_bytes())
         })
     }
 
-    fn connections(&self) -> usize {
+    pub fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
     }
 }
 
 /// Reads until the end of a request's head.
-fn request(stream: &mut TcpStream) -> std::io::Result<()> {
+pub fn request(stream: &mut TcpStream) -> std::io::Result<()> {
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte)? == 1 {
@@ -215,7 +215,7 @@ fn a_head_that_is_too_large_is_a_typed_error() {
 }
 
 /// Answers `pong` to one connection after another.
-fn ponging() -> Server {
+pub fn ponging() -> Server {
     Server::start(|stream| {
         let mut ping = [0; 4];
         stream.read_exact(&mut ping)?;

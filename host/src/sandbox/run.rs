@@ -269,7 +269,7 @@ fn ended(error: &wasmtime::Error, state: &State, limits: &Limits) -> Ended {
         return hit(LimitName::HostCall);
     }
     if text.contains(HANDLES_TEXT) {
-        return hit(LimitName::Handles);
+        return hit(state.guest_handles);
     }
     if text.contains(FIELDS_TEXT) {
         return hit(LimitName::HttpFields);

@@ -53,6 +53,8 @@ pub struct State {
     /// Datagrams that may be on their way at once.
     pub(crate) datagrams: Arc<Semaphore>,
     pub(crate) open_files: OpenFiles,
+    /// Which limit bounds the guest's own tables.
+    pub(crate) guest_handles: LimitName,
     pub(crate) stdout: BoundedSink,
     pub(crate) stderr: BoundedSink,
 }
@@ -123,10 +125,30 @@ pub(crate) fn new_store(
     store.limiter(|state| &mut state.memory);
     store.set_hostcall_fuel(usize::try_from(limits.hostcall_bytes).unwrap_or(usize::MAX));
     store.set_epoch_deadline(SLICE_TICKS);
+    bound_handles(&mut store, &limits);
     let meter = Arc::clone(meter);
     let cpu = limits.hit(LimitName::Cpu);
     store.epoch_deadline_callback(move |_| at_epoch(&meter, limits.cpu, &cpu));
     store
+}
+
+/// Entries that the engine makes at most for one handle of a guest with concurrency: a stream and
+/// the future of its end are six.
+const ENTRIES_A_HANDLE: usize = 8;
+
+/// Bounds the guest's own tables, where the engine keeps them.
+fn bound_handles(store: &mut Store<State>, limits: &Limits) {
+    let count = |limit| usize::try_from(limit).unwrap_or(usize::MAX);
+    let tasks = count(limits.tasks);
+    let (name, most) = match store.concurrent_resource_table() {
+        Some(table) => {
+            table.set_max_capacity(tasks.saturating_mul(ENTRIES_A_HANDLE));
+            (LimitName::Tasks, tasks)
+        }
+        None => (LimitName::Handles, count(limits.handles)),
+    };
+    store.set_max_component_handles(most);
+    store.data_mut().guest_handles = name;
 }
 
 fn at_epoch(meter: &Meter, cpu: Duration, hit: &LimitHit) -> wasmtime::Result<UpdateDeadline> {
@@ -166,6 +188,7 @@ impl State {
             gate: Arc::clone(gate),
             resolver,
             datagrams: Arc::new(Semaphore::new(sockets::p3::DATAGRAMS_MAX)),
+            guest_handles: LimitName::Handles,
             stdout: stdout.clone(),
             stderr: stderr.clone(),
             wasi: wasi(services, setup, (stdout, stderr), &sockets),

@@ -111,7 +111,7 @@ pub fn is_offered(name: &str) -> bool {
     }
 }
 
-/// The interfaces of WASI 0.3 that [`linker`] links.
+/// The interfaces of WASI 0.3 that [`linker`] links; a test holds it against the linker itself.
 pub const OFFERED_0_3: &[&str] = &[
     "wasi:cli/environment",
     "wasi:cli/exit",
@@ -219,5 +219,65 @@ fn offered_by(name: &str) -> &'static str {
             "its own embedder: it was built for a host that defines it"
         }
         _ => "another component: compose the two with a tool such as `wac`",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sandbox::engine::{Profile, engine};
+
+    /// A function of each interface of 0.3 that has one; the others are types alone.
+    const FUNCTIONS: &[(&str, &str)] = &[
+        ("wasi:cli/environment", "get-environment"),
+        ("wasi:cli/exit", "exit"),
+        ("wasi:cli/stderr", "write-via-stream"),
+        ("wasi:cli/stdin", "read-via-stream"),
+        ("wasi:cli/stdout", "write-via-stream"),
+        ("wasi:cli/terminal-stderr", "get-terminal-stderr"),
+        ("wasi:cli/terminal-stdin", "get-terminal-stdin"),
+        ("wasi:cli/terminal-stdout", "get-terminal-stdout"),
+        ("wasi:clocks/monotonic-clock", "wait-for"),
+        ("wasi:clocks/system-clock", "now"),
+        ("wasi:filesystem/preopens", "get-directories"),
+        ("wasi:filesystem/types", "[method]descriptor.open-at"),
+        ("wasi:http/client", "send"),
+        ("wasi:http/types", "[static]request.new"),
+        ("wasi:random/insecure", "get-insecure-random-u64"),
+        ("wasi:random/insecure-seed", "get-insecure-seed"),
+        ("wasi:random/random", "get-random-u64"),
+        ("wasi:sockets/ip-name-lookup", "resolve-addresses"),
+        ("wasi:sockets/types", "[method]tcp-socket.connect"),
+    ];
+
+    /// Whether a function is linked: then it cannot be linked a second time.
+    fn has(linker: &mut Linker<State>, interface: &str, function: &str) -> bool {
+        let mut instance = linker.instance(interface).expect("an instance");
+        instance.func_wrap(function, |_, (): ()| Ok(())).is_err()
+    }
+
+    #[test]
+    fn what_is_said_to_be_offered_of_0_3_is_linked_where_it_can_run() {
+        for concurrency in [Concurrency::On, Concurrency::Off] {
+            let (engine, _ticker) = engine(Profile::OneShot, concurrency).expect("an engine");
+            let mut linker = linker(&engine, concurrency).expect("links");
+            assert!(!has(&mut linker, "wasi:cli/stdout@0.3.0", "nothing"));
+            for (bare, function) in FUNCTIONS {
+                let name = format!("{bare}@0.3.0");
+                assert!(is_offered(&name), "{name}");
+                let linked = has(&mut linker, &name, function);
+                assert_eq!(linked, concurrency == Concurrency::On, "{name}");
+            }
+        }
+        let types = OFFERED_0_3.len() - FUNCTIONS.len();
+        assert_eq!(types, 4, "an interface with functions is not in the list");
+    }
+
+    #[test]
+    fn a_draft_of_0_3_is_not_offered() {
+        assert!(!is_offered("wasi:cli/stdout@0.3.0-rc-2025-09-16"));
+        assert!(!is_offered("wasi:http/handler@0.3.0"));
+        assert!(is_offered("wasi:http/client@0.3.2"));
+        assert!(!is_offered("wasi:http/client@0.2.0"));
     }
 }
