@@ -193,6 +193,26 @@ mod limited {
     }
 
     #[test]
+    fn files_that_are_opened_at_once_count_before_they_are_open() {
+        let folder = fixture();
+        let grants = [folder_grant("read", &folder.path().join("root"), "/w")];
+        let few = Limits { open_files: 20, ..limits() };
+        let open = ["open-at-once", "/w", "plain", "30"];
+        run(&options(few, &grants), &open).by_limit("open-files");
+        assert_eq!(run(&granted(&grants), &open).printed(), "held 30\n");
+    }
+
+    #[test]
+    fn memory_and_host_calls_and_fields_are_limited_as_in_0_2() {
+        let small = Limits { memory_bytes: 256 << 10, ..limits() };
+        beside(small, &["print", "x"]).by_limit("memory");
+        let short = Limits { hostcall_bytes: 1 << 20, ..limits() };
+        beside(short, &["long-name", "2000000"]).by_limit("host-call");
+        let ending = beside(limits(), &["headers"]);
+        assert!(ending.printed().contains("HeaderError::SizeExceeded"), "{ending:?}");
+    }
+
+    #[test]
     fn sockets_that_only_a_stream_holds_still_count() {
         let server = Server::start(|_| {
             // The connection is closed at once; the guest's side of it stays.
@@ -299,6 +319,35 @@ mod gated {
             told.ends_with("broken: ErrorCode::HttpResponseBodySize(Some(1000000))\n"),
             "{told}"
         );
+    }
+
+    #[test]
+    fn a_body_that_is_streamed_is_sent_up_to_its_limit() {
+        let (heard, sizes) = std::sync::mpsc::channel();
+        let server = Server::start(move |stream| {
+            request(stream)?;
+            // The last chunk of a body is `0`; a body that was cut ends without.
+            let (mut bytes, mut piece) = (Vec::new(), [0; 4096]);
+            while !bytes.ends_with(b"0\r\n\r\n") {
+                match std::io::Read::read(stream, &mut piece)? {
+                    0 => break,
+                    count => bytes.extend(&piece[..count]),
+                }
+            }
+            let whole = bytes.ends_with(b"0\r\n\r\n");
+            let _listening = heard.send((whole, bytes.iter().filter(|b| **b == b'x').count()));
+            std::io::Write::write_all(stream, b"HTTP/1.1 204 No Content\r\n\r\n")
+        });
+        let url = format!("{}/", server.address);
+        let limits = Limits { http_body_bytes: 300_000, ..limits() };
+        let options = options(limits, &[format!("net:POST http://{}", server.address)]);
+        assert_eq!(run(&options, &["http-post", &url, "200000"]).printed(), "204\n");
+        assert_eq!(sizes.recv().expect("heard"), (true, 200_000));
+        let ending = run(&options, &["http-post", &url, "400000"]);
+        let told = "refused ErrorCode::HttpRequestBodySize(Some(300000))\n";
+        assert_eq!(ending.printed(), told);
+        let (whole, bytes) = sizes.recv().expect("heard");
+        assert!(!whole && bytes <= 300_000, "{bytes}");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use wasip3::filesystem::preopens::get_directories;
 use wasip3::filesystem::types::{
     Descriptor, DescriptorFlags, ErrorCode, NewTimestamp, OpenFlags, PathFlags,
 };
+use wasip3::wit_bindgen::spawn_local;
 use wasip3::wit_stream;
 
 use crate::output::say;
@@ -154,6 +155,23 @@ pub async fn hold(name_of_root: &str, path: &str, count: usize) {
         let flags = DescriptorFlags::READ;
         let opened = root.open_at(PathFlags::empty(), path.into(), OpenFlags::empty(), flags);
         held.push(opened.await.expect("opens").read_via_stream(0));
+    }
+    say(&format!("held {}", held.len())).await;
+}
+
+/// Opens a file often, all at once, and keeps what it gets.
+pub async fn open_at_once(name_of_root: &str, path: &str, count: usize) {
+    let root: &'static Descriptor = Box::leak(Box::new(root(name_of_root)));
+    let opening: Vec<_> = (0..count)
+        .map(|_| {
+            let flags = DescriptorFlags::READ;
+            let opened = root.open_at(PathFlags::empty(), path.into(), OpenFlags::empty(), flags);
+            spawn_local(opened)
+        })
+        .collect();
+    let mut held = Vec::new();
+    for opened in opening {
+        held.push(opened.await.expect("not dropped").expect("opens"));
     }
     say(&format!("held {}", held.len())).await;
 }

@@ -27,9 +27,10 @@ pub async fn spin() {
 
 /// Waits for what nobody will ever say.
 pub async fn deadlock() {
-    let (_never_written, waited_for) = wit_future::new::<Result<(), wasip3::cli::types::ErrorCode>>(
-        || unreachable!("it is never dropped"),
-    );
+    let (_never_written, waited_for) =
+        wit_future::new::<Result<(), wasip3::cli::types::ErrorCode>>(|| {
+            unreachable!("it is never dropped")
+        });
     let _ended = waited_for.await;
 }
 

@@ -42,6 +42,11 @@ impl wasip3::exports::cli::run::Guest for Overlap {
             ["files", root, ref steps @ ..] => return files::steps(root, steps).await,
             ["append", root, path, count] => files::append(root, path, number(count)).await,
             ["hold", root, path, count] => files::hold(root, path, number(count)).await,
+            ["open-at-once", root, path, count] => {
+                files::open_at_once(root, path, number(count)).await;
+            }
+            ["headers"] => http::headers().await,
+            ["http-post", url, bytes] => http::post(url, number(bytes)).await,
             ["http", ref urls @ ..] => http::requests(urls).await,
             ["http-at-once", url, count] => http::at_once(url, number(count)).await,
             ["tcp", address] => sockets::talk(address).await,
@@ -49,6 +54,7 @@ impl wasip3::exports::cli::run::Guest for Overlap {
             ["udp", address] => sockets::datagram(address).await,
             ["receivers", count] => sockets::receivers(number(count)).await,
             ["listen"] => sockets::listen().await,
+            ["long-name", bytes] => sockets::look_up(&"x".repeat(number(bytes))).await,
             ["look-up", name] => sockets::look_up(name).await,
             _ => panic!("no such thing: {words:?}"),
         }

@@ -67,8 +67,7 @@ pub async fn receivers(count: usize) {
     let socket = UdpSocket::create(IpAddressFamily::Ipv4).expect("a socket");
     socket.bind(remote("0.0.0.0:0")).expect("bound");
     let socket: &'static UdpSocket = Box::leak(Box::new(socket));
-    let waiting: Vec<_> =
-        (0..count).map(|_| wit_bindgen::spawn_local(socket.receive())).collect();
+    let waiting: Vec<_> = (0..count).map(|_| wit_bindgen::spawn_local(socket.receive())).collect();
     // Those that wait are in front; the first that does not is refused.
     let refused = waiting.into_iter().last().expect("one").await.expect("not dropped");
     say(&format!("{:?}", refused.map(|_| ()))).await;
