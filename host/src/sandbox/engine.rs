@@ -67,6 +67,10 @@ pub(crate) fn fits_the_pool(component: &Component) -> bool {
 pub fn engine(profile: Profile, concurrency: Concurrency) -> wasmtime::Result<(Engine, Ticker)> {
     let mut config = base_config();
     config.concurrency_support(concurrency == Concurrency::On);
+    if concurrency == Concurrency::On {
+        // A call that is under way then has no stack of its own, which no limit would count.
+        config.wasm_component_model_async_stackful(false).wasm_component_model_threading(false);
+    }
     if profile == Profile::Daemon {
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool()));
     }

@@ -268,12 +268,23 @@ impl Handle {
     }
 
     /// Asks whether the folder may be listed: a root is open without having been asked for, so
-    /// listing it is a wish of its own. Gives nothing for the folder that stands for all else.
-    pub(super) async fn list(&self) -> Result<Option<cap_std::fs::ReadDir>, Failed> {
-        if matches!(self.held, Held::Outside(_)) {
-            return Ok(None);
+    /// listing it is a wish of its own. The folder that stands for all else is empty.
+    pub(super) async fn may_list(&self) -> Result<(), Failed> {
+        match &self.held {
+            Held::Outside(_) => Ok(()),
+            Held::Folder(_) | Held::File(..) => self.change(FileOperation::Read, |_| Ok(())).await,
         }
-        self.change(FileOperation::Read, |file| Ok(Some(cap_dir(file)?.entries()?))).await
+    }
+
+    /// The names in the folder; none for the folder that stands for all else.
+    pub(super) async fn list(&self) -> Result<Option<cap_std::fs::ReadDir>, Failed> {
+        match &self.held {
+            Held::Outside(_) => Ok(None),
+            Held::Folder(_) | Held::File(..) => {
+                let listed = self.change(FileOperation::Read, |file| Ok(cap_dir(file)?.entries()?));
+                Ok(Some(listed.await?))
+            }
+        }
     }
 
     /// The path by which an open file was granted.

@@ -331,7 +331,7 @@ impl HostDescriptor for FilesystemView<'_> {
         &mut self,
         fd: Resource<Descriptor>,
     ) -> FsResult<Resource<types::DirectoryEntryStream>> {
-        self.handle(&fd)?.list().await?;
+        self.handle(&fd)?.may_list().await?;
         self.wasi().read_directory(fd).await
     }
 
