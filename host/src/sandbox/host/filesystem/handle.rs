@@ -281,7 +281,7 @@ impl Handle {
         match &self.held {
             Held::Outside(_) => Ok(None),
             Held::Folder(_) | Held::File(..) => {
-                let listed = self.change(FileOperation::Read, |file| Ok(cap_dir(file)?.entries()?));
+                let listed = self.change(FileOperation::Read, |file| cap_dir(file)?.entries());
                 Ok(Some(listed.await?))
             }
         }
