@@ -94,7 +94,7 @@ impl Host {
     async fn new(store: StoreUrl) -> Self {
         let builder = Kernel::builder().profile(Profile::Daemon).store(store);
         let kernel = builder.build().await.expect("a kernel");
-        let plugin = kernel.load("calculator", &component()).expect("loads");
+        let plugin = kernel.load("calculator", component()).await.expect("loads");
         let session = kernel.session(plugin, SessionOptions::default()).expect("opens");
         Self { kernel, session }
     }

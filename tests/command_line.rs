@@ -257,12 +257,13 @@ fn bad_arguments_are_one_sentence_and_code_2() {
         (&["run", &calculator, "--timeout", "30"], &["no time"]),
         (&["run", &calculator, "--alow-read", "."], &["--allow-read"]),
         (&["run", &calculator, "--store", "mysql:x"], &["sqlite:"]),
-        (&["run", &calculator, "--", "x"], &["no command"]),
         (&["audit", "show", "abc", "--store", "sqlite:none.db"], &["no journal at none.db"]),
         (&["inspct"], &["inspect"]),
     ] {
         user.run(arguments).complains(2, words);
     }
+    // After `--` a command was meant, and the codes are those of commands.
+    user.run(&["run", &calculator, "--", "x"]).complains(126, &["no command"]);
 }
 
 #[test]

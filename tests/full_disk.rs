@@ -118,7 +118,7 @@ async fn write_with(writer: &Writer, room: usize, folder: &Path) -> (bool, Vec<S
     let kernel = Kernel::builder().storage(filling).cache(cache, None).build().await;
     let kernel = kernel.expect("a kernel");
     let component = std::fs::read(&writer.component).expect("reads");
-    let plugin = kernel.load("writer", &component).expect("loads");
+    let plugin = kernel.load("writer", component).await.expect("loads");
     let text = format!("write:{}:/w", folder.display());
     let grants = vec![(text.parse().expect("a grant"), text.clone())];
     let (stdin, stdout, stderr) = (Input::Empty, Sink::Discard, Sink::Discard);

@@ -3,9 +3,15 @@
 //! Each module is a claim about a part: what a user types, what a hostile guest may not do, the
 //! rules of the house. Guests come from `tests/guests/`, plugins from `plugins/dist/`.
 
+mod agents;
+mod cache;
 mod command_line;
 mod embedding;
+mod endings;
 mod full_disk;
 mod hostile;
+mod languages;
+mod newcomer;
+mod pager;
 mod support;
 mod tidy;

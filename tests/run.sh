@@ -2,8 +2,9 @@
 # Installs what is missing, rebuilds every guest from source, and runs everything.
 #
 #   bash tests/run.sh                 all of it
-#   bash tests/run.sh --without NAME  leaves out one part: guests, lint, project
-#   bash tests/run.sh --long          also what takes long: the benches with their budgets
+#   bash tests/run.sh --without NAME  leaves out one part: guests, lint, project, languages
+#   bash tests/run.sh --long          also what takes long: guests in Python and JavaScript, and
+#                                     the benches with their budgets
 #
 # It ends with a failure when something is missing that was not left out by name.
 set -euo pipefail
@@ -15,7 +16,7 @@ while [ $# -gt 0 ]; do
     case $1 in
         --without) without+=("${2:?--without needs a name}"); shift 2 ;;
         --long) long=yes; shift ;;
-        -h | --help) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 0 ;;
+        -h | --help) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 0 ;;
         *) echo "run.sh: there is no option $1" >&2; exit 2 ;;
     esac
 done
@@ -56,6 +57,7 @@ if wanted guests; then
     guests=${CARGO_TARGET_DIR:-$PWD/plugins/target}
     CARGO_TARGET_DIR=$guests bash plugins/build.sh --out "$dist"
     bash plugins/build.sh --check
+    bash tests/guests/build.sh --check
     CARGO_TARGET_DIR=$guests bash tests/guests/build.sh --out "$dist"
     export AOS_TEST_DIST=$dist
     (cd plugins && cargo test --locked --workspace)
@@ -84,6 +86,14 @@ if wanted project; then
         ./build.sh
         "$host" run dist/my-tool.wasm --store memory:
     )
+fi
+
+if [ $long = yes ] && wanted languages; then
+    need python3 "install Python 3 with its venv module"
+    need npm "install Node.js 20 or newer with npm"
+    languages=$PWD/target/languages
+    bash tests/guests/languages/build.sh "$languages"
+    AOS_TEST_LANGUAGES=$languages tests --test aos languages:: -- --ignored
 fi
 
 if [ $long = yes ]; then

@@ -9,8 +9,19 @@ use sha2::{Digest, Sha256};
 use crate::support::top;
 
 /// Top to bottom: a module names only modules below it.
-const LAYERS: [&str; 8] =
-    ["cli", "config", "kernel", "sandbox", "capability", "journal", "storage", "types"];
+const LAYERS: [&str; 11] = [
+    "cli",
+    "config",
+    "kernel",
+    "scheduler",
+    "sandbox",
+    "capability",
+    "model",
+    "pager",
+    "journal",
+    "storage",
+    "types",
+];
 
 /// Lines of a file before its tests.
 const FILE_LINES_MAX: usize = 500;
@@ -169,20 +180,9 @@ fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The rule of plugins/README.md: a line for each file that shapes the component, by path.
-fn sources_hash(plugin: &str) -> String {
+/// The rule of plugins/README.md: a line for each file below these roots, by path.
+fn sources_hash(roots: &[&str]) -> String {
     let top = top();
-    let plugin = format!("plugins/{plugin}");
-    let roots = [
-        &plugin,
-        "plugins/Cargo.toml",
-        "plugins/Cargo.lock",
-        "sdk/src",
-        "sdk/macros",
-        "sdk/wit",
-        "sdk/Cargo.toml",
-        "wit",
-    ];
     let mut lines: BTreeMap<String, String> = BTreeMap::new();
     let mut left: Vec<PathBuf> = roots.iter().map(|root| top.join(root)).collect();
     while let Some(path) = left.pop() {
@@ -199,24 +199,46 @@ fn sources_hash(plugin: &str) -> String {
     sha256(lines.into_values().collect::<String>().as_bytes())
 }
 
+/// What shapes a plugin besides its own folder.
+const SHARED_SOURCES: [&str; 7] = [
+    "plugins/Cargo.toml",
+    "plugins/Cargo.lock",
+    "sdk/src",
+    "sdk/macros",
+    "sdk/wit",
+    "sdk/Cargo.toml",
+    "wit",
+];
+
 #[test]
 fn the_committed_components_are_built_from_the_committed_sources() {
-    let dist = top().join("plugins/dist");
+    let of_a_plugin = |name: &str| {
+        let own = format!("plugins/{name}");
+        sources_hash(&[&[own.as_str()], &SHARED_SOURCES[..]].concat())
+    };
+    assert!(up_to_date("plugins/dist", of_a_plugin, "plugins/build.sh") >= 6);
+    let of_a_guest = |name: &str| sources_hash(&[&format!("tests/guests/{name}")]);
+    assert!(up_to_date("tests/guests/dist", of_a_guest, "tests/guests/build.sh") >= 1);
+}
+
+/// Holds each component of a folder against its line in the manifest; how many there are.
+fn up_to_date(folder: &str, sources: impl Fn(&str) -> String, build: &str) -> usize {
+    let dist = top().join(folder);
     let manifest: toml::Table = read(&dist.join("manifest.toml")).parse().expect("TOML");
     let built: BTreeMap<String, PathBuf> = files(&dist, "wasm")
         .into_iter()
         .map(|path| (path.file_stem().expect("a name").to_string_lossy().into_owned(), path))
         .collect();
-    assert!(built.len() >= 6, "{built:?}");
     assert_eq!(manifest.keys().collect::<Vec<_>>(), built.keys().collect::<Vec<_>>());
-    for (name, path) in built {
-        let entry = |key: &str| manifest[&name][key].as_str().expect("text").to_owned();
-        let bytes = fs::read(&path).expect("reads");
+    for (name, path) in &built {
+        let entry = |key: &str| manifest[name][key].as_str().expect("text").to_owned();
+        let bytes = fs::read(path).expect("reads");
         assert_eq!(sha256(&bytes), entry("sha256"), "{name}.wasm is not what was recorded");
         assert_eq!(
-            sources_hash(&name),
+            sources(name),
             entry("sources_sha256"),
-            "{name} changed since it was built: run plugins/build.sh {name}"
+            "{name} changed since it was built: run {build}"
         );
     }
+    built.len()
 }

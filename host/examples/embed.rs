@@ -9,7 +9,7 @@ use aos_host::types::{Content, Reply, Syscall};
 async fn main() -> anyhow::Result<()> {
     let kernel = Kernel::builder().build().await?;
     let bytes = include_bytes!("../../plugins/dist/calculator.wasm");
-    let plugin = kernel.load("calculator", bytes)?;
+    let plugin = kernel.load("calculator", &bytes[..]).await?;
     // Nothing is granted; `SessionOptions::grants` is where that would change.
     let session = kernel.session(plugin, SessionOptions::default())?;
     let arguments = serde_json::json!({ "expression": "6 * 7" });

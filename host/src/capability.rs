@@ -8,5 +8,6 @@ pub mod authority;
 pub mod files;
 pub mod gate;
 pub mod grant;
+pub mod keyvalue;
 pub mod names;
 pub mod network;

@@ -2,24 +2,29 @@
 //!
 //! Answers go to stdout, everything else to stderr, and the exit code tells the kind.
 
+mod agent;
 mod arguments;
 mod audit;
 mod cache;
+mod context;
 mod exit;
 mod input;
 mod inspect;
+mod man;
 mod new;
-mod plugin;
 mod render;
 mod run;
+mod signals;
+mod simulate;
 mod terminal;
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use self::exit::{Code, Failure};
+use self::exit::{Asked, Code, Failure};
 use crate::config::Config;
 use crate::storage::StoreUrl;
 
@@ -28,11 +33,12 @@ use crate::storage::StoreUrl;
 #[derive(Debug, Parser)]
 #[command(name = "aos-host", version, after_help = exit::HELP, max_term_width = 100)]
 struct Cli {
-    /// Where the journal is: sqlite:PATH or memory:
-    #[arg(long, global = true, value_name = "URL", env = "AOS_STORE")]
+    /// Where the journal is: sqlite:PATH or memory: [env: AOS_STORE]
+    #[arg(long, global = true, value_name = "URL")]
     store: Option<String>,
     /// The configuration file, instead of aos.toml in the user's configuration folder
-    #[arg(long, global = true, value_name = "FILE", env = "AOS_CONFIG")]
+    /// [env: AOS_CONFIG]
+    #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
@@ -52,25 +58,69 @@ enum Command {
     /// Look at or clear the compiled components
     #[command(subcommand)]
     Cache(cache::CacheCommand),
+    /// Measure the context pager: recall over pages, prompts of a recorded log
+    #[command(subcommand)]
+    Context(context::ContextCommand),
+    /// Run the scheduler's policy over a trace of model calls, with a virtual clock
+    Simulate(simulate::SimulateArgs),
     /// Print a completion script for a shell
     Completions {
         /// The shell
         shell: clap_complete::Shell,
     },
-    /// Print the manual page
-    Man,
+    /// Print a manual page
+    Man(man::ManArgs),
 }
 
 /// The whole program: reads the arguments, does it, and returns the exit code.
 pub fn main() -> ExitCode {
     start_log();
     take_all_open_files();
-    // clap tells what is wrong, names the nearest option and exits with 2.
-    let cli = Cli::parse();
-    match dispatch(cli) {
+    let asked = Asked::of(std::env::args_os().skip(1));
+    let done = match Cli::try_parse() {
+        Ok(cli) => dispatch(cli),
+        Err(error) => not_understood(&error, asked),
+    };
+    match done {
         Ok(code) => code.into(),
-        Err(failure) => failure.tell(),
+        Err(failure) if asked.command => failure.of_a_command().tell(asked),
+        Err(failure) => failure.tell(asked),
     }
+}
+
+/// clap's answer: help and versions, or what is wrong and the nearest option.
+fn not_understood(error: &clap::Error, asked: Asked) -> Result<Code, Failure> {
+    if !error.use_stderr() {
+        return match error.print() {
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+                Err(Failure::host(format!("stdout: {error}")))
+            }
+            Ok(()) | Err(_) => Ok(Code::Ok),
+        };
+    }
+    let text = error.render().to_string();
+    if asked.json {
+        let lines = text.lines().take_while(|line| !line.starts_with("Usage:")).map(str::trim);
+        let sentence = lines
+            .filter(|line| !line.is_empty())
+            .collect::<Vec<_>>()
+            .join("; ")
+            .replace(":; ", ": ");
+        return Err(Failure::usage(sentence.trim_start_matches("error: ")));
+    }
+    // What was typed is quoted, and a terminal would obey what is in it.
+    let told = match terminal::visible(&text) == text {
+        true => error.print(),
+        false => std::io::stderr().write_all(terminal::visible(&text).as_bytes()),
+    };
+    // Nobody is left to tell when stderr is closed.
+    let _told = told;
+    Err(Failure::silent(Code::Usage))
+}
+
+/// A variable of the host's own; an empty one counts as unset, as shells and tools have it.
+fn variable(name: &str) -> Option<std::ffi::OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
 /// What guests may open together is far above the soft limit that most systems start with.
@@ -93,9 +143,11 @@ fn start_log() {
 }
 
 fn dispatch(cli: Cli) -> Result<Code, Failure> {
-    let mut config = Config::load(cli.config.as_deref()).map_err(Failure::usage)?;
-    if let Some(store) = &cli.store {
-        config.store = store.parse::<StoreUrl>().map_err(Failure::usage)?;
+    let file = cli.config.or_else(|| variable("AOS_CONFIG").map(PathBuf::from));
+    let mut config = Config::load(file.as_deref()).map_err(Failure::usage)?;
+    let store = cli.store.map(std::ffi::OsString::from).or_else(|| variable("AOS_STORE"));
+    if let Some(store) = store {
+        config.store = store.to_string_lossy().parse::<StoreUrl>().map_err(Failure::usage)?;
     }
     match cli.command {
         Command::Run(arguments) => block_on(run::run(&config, *arguments)),
@@ -103,16 +155,14 @@ fn dispatch(cli: Cli) -> Result<Code, Failure> {
         Command::New(arguments) => new::new(&arguments),
         Command::Audit(command) => block_on(audit::audit(&config, command)),
         Command::Cache(command) => cache::cache(&config, &command),
+        Command::Context(command) => context::context(&command),
+        Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "aos-host", &mut script);
             terminal::print_bytes(&script)
         }
-        Command::Man => {
-            let mut page = Vec::new();
-            clap_mangen::Man::new(Cli::command()).render(&mut page).map_err(Failure::host)?;
-            terminal::print_bytes(&page)
-        }
+        Command::Man(arguments) => man::man(Cli::command(), &arguments),
     }
 }
 

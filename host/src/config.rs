@@ -1,11 +1,14 @@
 //! Where the host keeps things and what it starts from: the configuration file, the environment
 //! and the defaults, as one value. Flags come on top, in `cli`.
 
+pub mod agent;
+pub mod plugins;
+
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::sandbox::limits::Limits;
 use crate::storage::StoreUrl;
@@ -68,7 +71,7 @@ struct GrantsTable {
 }
 
 /// The limits that a file or flags set; what they leave out stays as it was.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LimitsTable {
     /// `memory`.
@@ -95,9 +98,34 @@ pub struct LimitsTable {
     pub http_fields: Option<Bytes>,
     /// `http_body`.
     pub http_body: Option<Bytes>,
+    /// `rows`.
+    pub rows: Option<u64>,
+    /// `load`: time to load a component.
+    pub load: Option<Time>,
 }
 
 impl LimitsTable {
+    /// The key of the first limit that is zero, if one is. With nothing at all of it no guest
+    /// could do anything, and of the rest zero is more likely a mistake for "without a limit".
+    pub fn zero(&self) -> Option<&'static str> {
+        let bytes = |set: Option<Bytes>| set == Some(Bytes(0));
+        let time = |set: Option<Time>| set.is_some_and(|time| time.0.is_zero());
+        let each = [
+            ("memory", bytes(self.memory)),
+            ("timeout", time(self.timeout)),
+            ("cpu", time(self.cpu)),
+            ("output", bytes(self.output)),
+            ("stdio", bytes(self.stdio)),
+            ("host_call", bytes(self.host_call)),
+            ("handles", self.handles == Some(0)),
+            ("open_files", self.open_files == Some(0)),
+            ("random", bytes(self.random)),
+            ("http_fields", bytes(self.http_fields)),
+            ("http_body", bytes(self.http_body)),
+        ];
+        each.into_iter().find_map(|(key, zero)| zero.then_some(key))
+    }
+
     /// These limits where they are set, `limits` elsewhere.
     pub fn over(self, limits: &Limits) -> Limits {
         let bytes = |set: Option<Bytes>, other: u64| set.map_or(other, |bytes| bytes.0);
@@ -116,13 +144,15 @@ impl LimitsTable {
             random_bytes: bytes(self.random, limits.random_bytes),
             http_fields_bytes: bytes(self.http_fields, limits.http_fields_bytes),
             http_body_bytes: bytes(self.http_body, limits.http_body_bytes),
+            rows: self.rows.unwrap_or(limits.rows),
+            load: time(self.load, limits.load),
             stack_bytes: limits.stack_bytes,
         }
     }
 }
 
 /// A number of bytes, as `64KiB`, `1MB` or `4096`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Text")]
 pub struct Bytes(pub u64);
 
@@ -160,6 +190,12 @@ impl FromStr for Time {
     }
 }
 
+impl Serialize for Time {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&humantime::format_duration(self.0))
+    }
+}
+
 impl TryFrom<Text> for Bytes {
     type Error = String;
 
@@ -182,6 +218,9 @@ impl TryFrom<Text> for Time {
     }
 }
 
+/// What is wrong with a limit of zero.
+pub const ZERO: &str = "a limit must be more than 0";
+
 impl Config {
     /// The file at `path`, or the user's own if there is one, over the defaults.
     ///
@@ -198,6 +237,10 @@ impl Config {
             Some(text) => text.parse().map_err(|error| ConfigError(format!("store: {error}")))?,
             None => StoreUrl::Sqlite(folders.state.join("journal.db")),
         };
+        if let Some(key) = file.limits.zero() {
+            let own = own.display();
+            return Err(ConfigError(format!("{own}: limits: {key} is 0; {ZERO}")));
+        }
         let mut plugin_path = file.plugin_path;
         plugin_path.push(folders.data.join("plugins"));
         Ok(Self {
@@ -303,6 +346,8 @@ mod tests {
             ("\n[limits]\nmemroy = 1\n", "line 3: unknown field `memroy`"),
             ("[limits]\nmemory = \"lots\"\n", "`lots` is no size"),
             ("[limits]\ntimeout = 30\n", "write \"30s\""),
+            ("[limits]\ntimeout = \"0s\"\n", "timeout is 0"),
+            ("[limits]\nhandles = 0\n", "handles is 0"),
             ("store = \"mysql://x\"\n", "store: "),
             ("store = \n", "line 1"),
         ] {

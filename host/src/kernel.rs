@@ -3,25 +3,34 @@
 //! It resolves and checks what is asked, records it, has the sandbox run it behind a gate, and
 //! records how it ended. Until there is a scheduler it dispatches at once.
 
+pub mod agents;
 mod bounds;
 mod catalogue;
+mod executor;
 mod session;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::OnceCell;
 
-pub use session::{Session, SessionOptions, Streams};
+pub use session::{HASH_CHARS_MIN, Session, SessionOptions, Streams};
 
+use self::agents::{AgentOptions, Agents};
 use self::catalogue::Catalogue;
+use crate::capability::network::resolve::Resolver;
 use crate::journal::{Journal, JournalError, JournalOptions};
 use crate::sandbox::cache::{CACHE_BYTES_DEFAULT, CompileCache};
 use crate::sandbox::engine::Profile;
+use crate::sandbox::limits::Limits;
+use crate::sandbox::loading::Loading;
 use crate::sandbox::program::{BadPlugin, CompileEvent, OnCompile, Program};
+use crate::sandbox::state::Turn;
 use crate::sandbox::{Ended, Sandbox, Services};
 use crate::storage::{Storage, StorageError, StoreUrl};
-use crate::types::{Definition, Reply, Syscall, ToolError};
+use crate::types::{Definition, Output, Reply, Syscall, ToolError};
 
 /// Why the kernel has no reply: one variant for each kind of blame.
 #[derive(Debug, thiserror::Error)]
@@ -70,14 +79,15 @@ pub struct Kernel {
 }
 
 struct Parts {
-    sandbox: Sandbox,
+    loading: Loading,
     journal: Journal,
     storage: Arc<dyn Storage>,
+    agents: std::sync::OnceLock<Agents>,
 }
 
 impl std::fmt::Debug for Parts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Parts").field("sandbox", &self.sandbox).finish_non_exhaustive()
+        f.debug_struct("Parts").field("loading", &self.loading).finish_non_exhaustive()
     }
 }
 
@@ -86,8 +96,10 @@ pub struct Builder {
     profile: Profile,
     store: StoreUrl,
     storage: Option<Arc<dyn Storage>>,
+    resolver: Option<Arc<dyn Resolver>>,
     cache: Option<(PathBuf, u64)>,
     on_compile: Option<OnCompile>,
+    load_time: Duration,
     journal: JournalOptions,
 }
 
@@ -113,6 +125,14 @@ impl Builder {
         self
     }
 
+    /// Who knows the addresses of names: the system unless said. Its answers are checked like
+    /// anybody's.
+    #[must_use]
+    pub fn resolver(mut self, resolver: Arc<dyn Resolver>) -> Self {
+        self.resolver = Some(resolver);
+        self
+    }
+
     /// Where compiled components are kept, and how many bytes of them: nowhere unless said.
     #[must_use]
     pub fn cache(mut self, folder: PathBuf, bytes_max: Option<u64>) -> Self {
@@ -124,6 +144,13 @@ impl Builder {
     #[must_use]
     pub fn on_compile(mut self, tell: impl Fn(CompileEvent) + Send + Sync + 'static) -> Self {
         self.on_compile = Some(Arc::new(tell));
+        self
+    }
+
+    /// How long loading a component may take: 5 minutes unless said.
+    #[must_use]
+    pub fn load_time(mut self, time: Duration) -> Self {
+        self.load_time = time;
         self
     }
 
@@ -142,11 +169,16 @@ impl Builder {
                 .inspect_err(|error| tracing::warn!("nothing will be cached: {error}"))
                 .ok()
         });
-        let services = Services::of_the_system(self.profile, Arc::clone(&storage));
+        let mut services = Services::of_the_system(self.profile, Arc::clone(&storage));
+        if let Some(resolver) = self.resolver {
+            services.resolver = resolver;
+        }
         let sandbox = Sandbox::new(services, cache, self.on_compile)
             .map_err(|error| Fault::Host(format!("the engine does not start: {error}")))?;
         let journal = Journal::open(Arc::clone(&storage), self.journal).await?;
-        Ok(Kernel { parts: Arc::new(Parts { sandbox, journal, storage }) })
+        let loading = Loading::new(Arc::new(sandbox), self.load_time);
+        let agents = std::sync::OnceLock::new();
+        Ok(Kernel { parts: Arc::new(Parts { loading, journal, storage, agents }) })
     }
 }
 
@@ -157,18 +189,21 @@ impl Kernel {
             profile: Profile::OneShot,
             store: StoreUrl::Memory,
             storage: None,
+            resolver: None,
             cache: None,
             on_compile: None,
+            load_time: Limits::default().load,
             journal: JournalOptions::default(),
         }
     }
 
-    /// Makes a plugin of a component's bytes. `name` serves where it carries no manifest.
+    /// Makes a plugin of a component's bytes, on a thread of its own. `name` serves where it
+    /// carries no manifest. Given up, it goes on until it has ended or its time is over.
     ///
     /// # Errors
-    /// [`Fault::Plugin`] says what is wrong with the bytes.
-    pub fn load(&self, name: &str, bytes: &[u8]) -> Result<Arc<Plugin>, Fault> {
-        let program = self.parts.sandbox.load(name, bytes)?;
+    /// [`Fault::Plugin`] says what is wrong with the bytes, or which budget they are over.
+    pub async fn load(&self, name: &str, bytes: impl Into<Bytes>) -> Result<Arc<Plugin>, Fault> {
+        let program = self.parts.loading.load(name, bytes.into()).await?;
         Ok(Arc::new(Plugin { program, catalogue: OnceCell::new() }))
     }
 
@@ -191,7 +226,7 @@ impl Kernel {
                 Ok(Reply::Definitions(catalogue.definitions().to_vec()))
             }
             Syscall::Call { tool, arguments } => {
-                self.call(session, tool.as_deref(), &arguments).await
+                self.call(session, tool.as_deref(), &arguments, None, None).await
             }
             Syscall::Run { arguments } => self.run(session, arguments).await,
         }
@@ -202,11 +237,48 @@ impl Kernel {
         let plugin = &session.plugin;
         let ask = async || {
             let setup = session.setup_of_catalogue();
-            let found = self.parts.sandbox.definitions(&plugin.program, setup).await;
+            let found = self.parts.loading.sandbox().definitions(&plugin.program, setup).await;
             let definitions: Vec<Definition> = found.result.map_err(Fault::Ended)?;
             Catalogue::new(definitions)
         };
         plugin.catalogue.get_or_try_init(ask).await
+    }
+
+    /// Starts the workers that run agents.
+    ///
+    /// # Errors
+    /// When they run already, or the system gives no threads.
+    pub fn start_agents(&self, options: AgentOptions) -> Result<&Agents, Fault> {
+        let agents = Agents::start(self, options)?;
+        match self.parts.agents.set(agents) {
+            Ok(()) => self.agents(),
+            Err(_second) => Err(Fault::Host("agents run already".into())),
+        }
+    }
+
+    /// The agents of this host.
+    ///
+    /// # Errors
+    /// When [`Kernel::start_agents`] was not called.
+    pub fn agents(&self) -> Result<&Agents, Fault> {
+        self.parts.agents.get().ok_or_else(|| Fault::Host("no agents run here".into()))
+    }
+
+    /// One tool call on behalf of an agent, in the agent's turns.
+    async fn call_in_turn(
+        &self,
+        session: &Session,
+        tool: &str,
+        arguments: &serde_json::Value,
+        turn: Option<Arc<Turn>>,
+        timeout: Option<Duration>,
+    ) -> Result<Output, Fault> {
+        match self.call(session, Some(tool), arguments, turn, timeout).await? {
+            Reply::Output(output, _) => Ok(output),
+            Reply::Definitions(_) | Reply::Exit(..) => {
+                Err(Fault::Host("a call was answered with something else".into()))
+            }
+        }
     }
 
     async fn call(
@@ -214,6 +286,8 @@ impl Kernel {
         session: &Session,
         tool: Option<&str>,
         arguments: &serde_json::Value,
+        turn: Option<Arc<Turn>>,
+        timeout: Option<Duration>,
     ) -> Result<Reply, Fault> {
         let catalogue = self.catalogue(session).await?;
         let tool = catalogue.find(tool).map_err(Fault::Tool)?;
@@ -222,15 +296,20 @@ impl Kernel {
         let call = session.accept_call(tool.definition(), &text).await?;
         let program = &session.plugin.program;
         let name = &tool.definition().name;
-        let setup = session.setup(&call).await?;
-        let finished = self.parts.sandbox.call(program, setup, name, arguments, &text).await;
+        let mut setup = session.setup(&call).await?;
+        setup.turn = turn;
+        if let Some(timeout) = timeout {
+            setup.limits.wall = setup.limits.wall.min(timeout);
+        }
+        let sandbox = self.parts.loading.sandbox();
+        let finished = sandbox.call(program, setup, name, arguments, &text).await;
         let usage = finished.usage;
         let answer = match finished.result {
             Ok(Ok(output)) => match tool.check_output(&output) {
                 Ok(()) => Ok(output),
                 Err(sentence) => Err(Fault::Ended(Ended::BadAnswer(sentence))),
             },
-            Ok(Err(error)) => Err(Fault::Tool(error)),
+            Ok(Err(error)) => Err(Fault::Tool(call.believed(error, finished.refused))),
             Err(ended) => Err(Fault::Ended(ended)),
         };
         session.settle(&call, name, answer.as_ref().err(), usage).await?;
@@ -241,7 +320,7 @@ impl Kernel {
         let call = session.accept_run(&arguments).await?;
         let mut setup = session.setup(&call).await?;
         setup.arguments.extend(arguments);
-        let finished = self.parts.sandbox.command(&session.plugin.program, setup).await;
+        let finished = self.parts.loading.sandbox().command(&session.plugin.program, setup).await;
         let usage = finished.usage;
         let exit = finished.result.map_err(Fault::Ended);
         session.settle(&call, "run", exit.as_ref().err(), usage).await?;

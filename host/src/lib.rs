@@ -3,7 +3,9 @@
 //! # Layers, top to bottom: a module names only modules below it
 //! [`cli`] words, [`config`] the file and the user's folders, [`kernel`] sessions and the one door,
 //! [`sandbox`] wasmtime, limits, what guests import, [`capability`] grants and the one gate,
-//! [`journal`] the hash-chained record, [`storage`] SQLite, [`types`] the words all share.
+//! [`model`] language models and their providers, [`journal`] the hash-chained record, [`storage`]
+//! SQLite, [`types`] the words all share.
+//! [`pager`] the window, eviction and recall, [`journal`] the hash-chained record, [`storage`] SQLite, [`types`] the words all share.
 //!
 //! # The walk of one call
 //! `cli::run`, [`kernel::Kernel::submit`] checks the arguments and has the accepted row sealed →
@@ -20,6 +22,9 @@ pub mod cli;
 pub mod config;
 pub mod journal;
 pub mod kernel;
+pub mod model;
+pub mod pager;
 pub mod sandbox;
+pub mod scheduler;
 pub mod storage;
 pub mod types;

@@ -3,12 +3,14 @@
 //! The sandbox runs a program and says how it ended. What the program may do is the gate's to
 //! decide, who may run it the kernel's.
 
+pub mod agent;
 pub mod cache;
 mod concurrency;
 pub mod engine;
 pub mod host;
 pub mod inspect;
 pub mod limits;
+pub mod loading;
 pub mod manifest;
 mod meter;
 pub mod plain;
@@ -60,13 +62,14 @@ struct Stage {
     engine: Engine,
     _ticker: Ticker,
     linker: Linker<State>,
+    concurrency: Concurrency,
 }
 
 impl Stage {
     fn new(profile: Profile, concurrency: Concurrency) -> wasmtime::Result<Self> {
         let (engine, ticker) = engine::engine(profile, concurrency)?;
         let linker = host::link::linker(&engine, concurrency)?;
-        Ok(Self { engine, _ticker: ticker, linker })
+        Ok(Self { engine, _ticker: ticker, linker, concurrency })
     }
 }
 
@@ -104,7 +107,8 @@ impl Sandbox {
         Ok(Self { main, on_demand, concurrent, cache, on_compile, services })
     }
 
-    /// Makes a program of bytes: reads, adapts, compiles or loads, links.
+    /// Makes a program of bytes: reads, adapts, compiles or loads, links. On this thread and
+    /// without a bound on time: [`loading::Loading`] is the way for bytes of strangers.
     ///
     /// # Errors
     /// One sentence that says what is wrong with the bytes.
@@ -117,7 +121,10 @@ impl Sandbox {
         }
         let loaded = self.load_on(&self.main, name, hash, &binary);
         let fits = match &loaded {
-            Ok(program) => engine::fits_the_pool(program.pre.component()),
+            Ok(program) => {
+                engine::fits_the_pool(program.pre.component())
+                    && !program::has_table_beyond(&binary, engine::POOL_TABLE_ELEMENTS as u64)
+            }
             // The pool refuses what needs more memories or tables than a slot has. What is wrong in
             // itself is refused below once more, in the same words.
             Err(BadPlugin::Invalid(_)) => false,
@@ -125,7 +132,8 @@ impl Sandbox {
                 BadPlugin::NotWasm(_)
                 | BadPlugin::Manifest(_)
                 | BadPlugin::Imports(_)
-                | BadPlugin::NothingToRun(_),
+                | BadPlugin::NothingToRun(_)
+                | BadPlugin::Budget(_),
             ) => true,
         };
         if fits || self.services.profile == Profile::OneShot {
@@ -133,6 +141,14 @@ impl Sandbox {
         }
         // Both engines make the same code, so a second load is from the cache.
         self.load_on(made(&self.on_demand, Concurrency::Off)?, name, hash, &binary)
+    }
+
+    /// Has every running agent look at its turn now, not at the next tick; other guests have none.
+    pub fn nudge(&self) {
+        self.main.engine.increment_epoch();
+        if let Some(stage) = self.on_demand.get() {
+            stage.engine.increment_epoch();
+        }
     }
 
     fn load_on(
@@ -145,6 +161,7 @@ impl Sandbox {
         let loader = Loader {
             engine: &stage.engine,
             linker: &stage.linker,
+            concurrency: stage.concurrency,
             cache: self.cache.as_ref(),
             on_compile: self.on_compile.as_ref(),
         };

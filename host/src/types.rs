@@ -1,7 +1,11 @@
 //! Identifiers, units and the words that every layer shares. Knows nothing of any other layer.
 
+mod process;
+
 use std::borrow::Cow;
 use std::fmt;
+
+pub use process::*;
 
 /// One call of a tool; the same across a retry, so it can serve as an idempotency key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

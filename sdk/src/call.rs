@@ -25,3 +25,8 @@ pub fn remaining() -> Option<Duration> {
 pub fn progress(done: f64, total: Option<f64>, message: &str) {
     host::progress(done, total, message);
 }
+
+/// As the host counts time; what does not fit is as good as for ever.
+pub(crate) fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,6 +1,8 @@
 //! The border to the host: generated bindings, and the SDK's types to theirs. It has no logic.
 //! Authors do not use it; `plugin!` does.
 
+pub mod agent;
+
 #[allow(missing_docs, clippy::all, clippy::pedantic, reason = "generated from the WIT")]
 pub mod bindings {
     wit_bindgen::generate!({
@@ -34,7 +36,7 @@ pub fn call(plugin: &Plugin, name: &str, arguments: &str) -> Result<Output, Erro
     plugin.call(name, arguments).map(output).map_err(error)
 }
 
-fn definition(definition: crate::Definition) -> Definition {
+pub(crate) fn definition(definition: crate::Definition) -> Definition {
     let Behaviour { read_only, destructive, idempotent, open_world } = definition.behaviour;
     Definition {
         name: definition.name,
@@ -46,14 +48,14 @@ fn definition(definition: crate::Definition) -> Definition {
     }
 }
 
-fn output(output: crate::Output) -> Output {
+pub(crate) fn output(output: crate::Output) -> Output {
     Output {
         content: output.content.into_iter().map(content).collect(),
         structured: output.structured,
     }
 }
 
-fn content(content: Content) -> wit::Content {
+pub(crate) fn content(content: Content) -> wit::Content {
     match content {
         Content::Text(text) => wit::Content::Text(text),
         Content::Image(body) => wit::Content::Image(blob(body)),
@@ -68,7 +70,7 @@ fn blob(blob: Blob) -> wit::Blob {
     wit::Blob { media_type: blob.media_type, data: blob.data }
 }
 
-fn error(error: ToolError) -> Error {
+pub(crate) fn error(error: ToolError) -> Error {
     match error {
         ToolError::UnknownTool(name) => Error::UnknownTool(name),
         ToolError::InvalidArguments(message) => Error::InvalidArguments(message),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use aos_host::capability::grant::Grant;
 use aos_host::kernel::{Fault, Kernel, Plugin, SessionOptions, Streams};
 use aos_host::sandbox::Ended;
+use aos_host::sandbox::engine::Profile;
 use aos_host::sandbox::limits::Limits;
 use aos_host::sandbox::state::Input;
 use aos_host::sandbox::stdio::Sink;
@@ -22,6 +23,18 @@ const THREADS: usize = 2;
 
 /// Longer than any guest here may take, also on a busy machine: to wait longer is to hang.
 const PATIENCE: Duration = Duration::from_secs(40);
+
+/// Names the engine's profile to a child process of [`super::daemon`].
+pub const PROFILE: &str = "AOS_TEST_PROFILE";
+
+/// How the kernel of this process is built: for one run, unless the environment says otherwise.
+fn profile() -> Profile {
+    match std::env::var(PROFILE).as_deref() {
+        Ok("daemon") => Profile::Daemon,
+        Err(_) => Profile::OneShot,
+        Ok(other) => panic!("there is no profile {other}"),
+    }
+}
 
 /// The kernel, its runtime and its good citizen.
 pub struct House {
@@ -58,7 +71,7 @@ pub fn overlap() -> &'static Arc<Plugin> {
 /// A guest by its file's name.
 pub fn guest(name: &str) -> Arc<Plugin> {
     let bytes = std::fs::read(guest_path(name)).expect("a guest");
-    house().load(name, &bytes).expect("loads")
+    house().load(name, bytes).expect("loads")
 }
 
 /// Limits under which only the one that a test is about can be reached.
@@ -104,16 +117,17 @@ impl House {
             .build()
             .expect("a runtime");
         let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled");
-        let built = runtime.block_on(Kernel::builder().cache(cache, None).build());
+        let built =
+            runtime.block_on(Kernel::builder().profile(profile()).cache(cache, None).build());
         let kernel = built.expect("a kernel");
         let bytes = std::fs::read(support::plugin("calculator")).expect("the calculator");
-        let calculator = kernel.load("calculator", &bytes).expect("loads");
+        let calculator = runtime.block_on(kernel.load("calculator", bytes)).expect("loads");
         Self { runtime, kernel, calculator }
     }
 
     /// Loads a component.
-    pub fn load(&self, name: &str, bytes: &[u8]) -> Result<Arc<Plugin>, Fault> {
-        self.kernel.load(name, bytes)
+    pub fn load(&self, name: &str, bytes: impl Into<Vec<u8>>) -> Result<Arc<Plugin>, Fault> {
+        self.runtime.block_on(self.kernel.load(name, bytes.into()))
     }
 
     /// Runs a guest on every thread that there is, and a neighbour beside them, who must answer.

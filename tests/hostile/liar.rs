@@ -67,7 +67,7 @@ impl Liar {
 
     /// The plugin, in the house's kernel.
     pub fn plugin(&self) -> Arc<Plugin> {
-        house().load("liar", &self.component()).expect("loads")
+        house().load("liar", self.component()).expect("loads")
     }
 
     /// The component's bytes.

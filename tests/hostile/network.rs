@@ -21,7 +21,15 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Server {
     pub fn start(answer: impl Fn(&mut TcpStream) -> std::io::Result<()> + Send + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        Self::at("127.0.0.1:0".parse().expect("an address"), answer)
+    }
+
+    /// One at this address.
+    pub fn at(
+        address: SocketAddr,
+        answer: impl Fn(&mut TcpStream) -> std::io::Result<()> + Send + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind(address).expect("a port");
         let address = listener.local_addr().expect("bound");
         let connections = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&connections);

@@ -215,3 +215,48 @@ fn each_ending_has_its_exit_code_and_names_its_flag() {
     ends("recursion.wat", &[], 124, &["limit stack of 524288 bytes"]);
     ends("stdout.wat", &["--max-stdio", "64KiB"], 124, &["limit stdio of 65536 bytes"]);
 }
+
+/// Instructions that answer `denied`, `rejected` or `limit-exceeded` (its number in the contract's
+/// variant), with made-up words.
+fn forged(case: i32) -> String {
+    // `read` and `/etc`, which every string in the answer is.
+    let texts = "(i32.store (i32.const 1024) (i32.const 0x64616572)) \
+                 (i32.store (i32.const 1032) (i32.const 0x6374652f))";
+    let word = |at: i32, value: i32| format!("(i32.store (i32.const {at}) (i32.const {value}))");
+    let string = |at: i32, text: i32| format!("{} {}", word(at, text), word(at + 4, 4));
+    let fields = match case {
+        // A denial: capability, target, who lacks it, remedy.
+        2 => [string(32_784, 1024), string(32_792, 1032), word(32_800, 1), string(32_804, 1032)],
+        // A limit: name, value, unit and no waiting time, remedy.
+        4 => [string(32_784, 1024), word(32_792, 5), string(32_800, 1032), string(32_824, 1032)],
+        _ => [string(32_784, 1032), String::new(), String::new(), String::new()],
+    };
+    let begin = format!("{} {}", word(32_768, 1), word(32_776, case));
+    format!("{texts} {begin} {} (i32.const 32768)", fields.join(" "))
+}
+
+#[test]
+fn a_denial_or_limit_that_only_the_plugin_speaks_of_is_its_own_word() {
+    for (case, words) in [
+        (2, "error: the plugin says: denied: read /etc"),
+        (3, "error: the plugin says: rejected: /etc"),
+        (4, "error: the plugin says: limit read of 5 /etc reached"),
+    ] {
+        let liar = Liar::doing(&forged(case));
+        let ran = run_liar(&liar, &[]).complains(1, &[words]);
+        assert_eq!(ran.stderr.lines().count(), 1, "{}", ran.stderr);
+        let ran = run_liar(&liar, &["--output", "json"]).expect(1);
+        let answer: serde_json::Value = serde_json::from_str(&ran.stdout).expect("JSON");
+        assert_eq!(answer["error"]["kind"], "tool", "{answer}");
+        assert_eq!(answer["denials"], serde_json::json!([]));
+        assert!(answer["error"]["denial"].is_null() && answer["error"]["limit"].is_null());
+    }
+}
+
+#[test]
+fn a_limit_that_was_really_met_is_told_in_the_hosts_words() {
+    let call = format!("(drop (memory.grow (i32.const 30000))) {}", forged(4));
+    let ran = run_liar(&Liar::doing(&call), &["--max-memory", "16MiB"]);
+    let ran = ran.complains(4, &["limit memory of 16777216 bytes reached", "--max-memory"]);
+    assert!(!ran.stderr.contains("/etc"), "{}", ran.stderr);
+}

@@ -18,6 +18,9 @@ pub struct Authority {
     env: Vec<NamePattern>,
     config: Vec<NamePattern>,
     keyvalue: Vec<NamePattern>,
+    tool: Vec<NamePattern>,
+    model: Vec<NamePattern>,
+    spawn: Vec<NamePattern>,
 }
 
 impl Authority {
@@ -52,9 +55,33 @@ impl Authority {
                 Scope::Env(name) => authority.env.push(name),
                 Scope::Config(name) => authority.config.push(name),
                 Scope::KeyValue(name) => authority.keyvalue.push(name),
+                Scope::Tool(name) => authority.tool.push(name),
+                Scope::Model(name) => authority.model.push(name),
+                Scope::Spawn(name) => authority.spawn.push(name),
             }
         }
         Ok(authority)
+    }
+
+    /// What an agent itself may name: tools, models, programs. Its other grants are for its tools.
+    pub fn of_agent(grants: &[Grant]) -> Self {
+        let mut authority = Self::default();
+        for grant in grants.iter().filter(|grant| grant.plugin.is_none()) {
+            match grant.scope.clone() {
+                Scope::Tool(name) => authority.tool.push(name),
+                Scope::Model(name) => authority.model.push(name),
+                Scope::Spawn(name) => authority.spawn.push(name),
+                Scope::Read(_)
+                | Scope::Write(_)
+                | Scope::Net(_)
+                | Scope::Tcp(_)
+                | Scope::Udp(_)
+                | Scope::Env(_)
+                | Scope::Config(_)
+                | Scope::KeyValue(_) => {}
+            }
+        }
+        authority
     }
 
     /// What the manifest asks for; none when there is no manifest.
@@ -88,6 +115,9 @@ impl Authority {
             Capability::Env => &self.env,
             Capability::Config => &self.config,
             Capability::KeyValue => &self.keyvalue,
+            Capability::Tool => &self.tool,
+            Capability::Model => &self.model,
+            Capability::Spawn => &self.spawn,
             Capability::Read
             | Capability::Write
             | Capability::Net
@@ -110,10 +140,7 @@ impl Authority {
         if !self.asks_for(capability, asked) {
             let target = target();
             return Err(Denial {
-                remedy: format!(
-                    "its author would add `[[grants]]` with `ask = \"{capability}:{target}\"` to \
-                     plugin.toml"
-                ),
+                remedy: ask_line(capability, &target),
                 capability: capability.to_string(),
                 target,
                 missing_in: MissingIn::Plugin,
@@ -142,6 +169,13 @@ impl Authority {
     }
 }
 
+/// The line of a manifest that would ask for it.
+pub(crate) fn ask_line(capability: Capability, target: &str) -> String {
+    format!(
+        "its author would add `[[grants]]` with `ask = \"{capability}:{target}\"` to plugin.toml"
+    )
+}
+
 /// The flag that would allow an effect, ready to paste.
 fn remedy(capability: Capability, target: &str) -> String {
     let flag = capability.flag();
@@ -149,6 +183,12 @@ fn remedy(capability: Capability, target: &str) -> String {
         Capability::Read | Capability::Write => format!("`{flag} HOST_FOLDER:{target}`"),
         Capability::Net | Capability::Tcp | Capability::Udp => format!("`{flag} '{target}'`"),
         Capability::Config => format!("`{flag} {target}=VALUE`"),
-        Capability::Env | Capability::KeyValue => format!("`{flag} {target}`"),
+        Capability::Tool => {
+            let plugin = target.split("__").next().unwrap_or(target);
+            format!("`{flag} {plugin}`")
+        }
+        Capability::Env | Capability::KeyValue | Capability::Model | Capability::Spawn => {
+            format!("`{flag} {target}`")
+        }
     }
 }

@@ -10,10 +10,12 @@ pub mod locate;
 mod request;
 
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Component, Path, PathBuf};
 
 pub use request::{FileOperation, FileRequest, MoveRequest, OpenFileRequest, OutsideRequest};
 
+use self::locate::Located;
 use crate::capability::grant::{GrantError, PathRoot};
 
 /// What is done to a path.
@@ -37,10 +39,63 @@ pub struct Root {
 }
 
 /// The granted roots and the paths inside them that stay closed.
+///
+/// A denied path is closed under each name that leads to it by links. A denied *file* is closed
+/// under its other hard links too, when they were there as the run began. The files in a denied
+/// *folder* are not followed to other hard links: to find them, all of the disk would be read.
 #[derive(Clone, Debug, Default)]
 pub struct FileRules {
     roots: Vec<Root>,
-    denied: Vec<PathBuf>,
+    denied: Vec<Denied>,
+}
+
+/// A path that stays closed.
+#[derive(Clone, Debug)]
+struct Denied {
+    real: PathBuf,
+    /// Its folded form, where the file system takes `KEY` for `key`.
+    folded: Option<PathBuf>,
+    /// Device and inode of a file that has other names.
+    file: Option<(u64, u64)>,
+}
+
+impl Denied {
+    fn new(real: PathBuf) -> Self {
+        let folded = ignores_case(&real).then(|| folded(&real));
+        let file = real.symlink_metadata().ok().filter(|file| file.is_file() && file.nlink() > 1);
+        Self { folded, file: file.map(|file| (file.dev(), file.ino())), real }
+    }
+
+    fn holds(&self, path: &Path) -> bool {
+        below(path, &self.real)
+            || self.folded.as_ref().is_some_and(|closed| below(&folded(path), closed))
+    }
+}
+
+/// Whether the file system has the nearest existing part of a path under another case too.
+fn ignores_case(path: &Path) -> bool {
+    let identity = |path: &Path| path.symlink_metadata().ok().map(|file| (file.dev(), file.ino()));
+    for path in path.ancestors() {
+        let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
+        let swapped: String = name.chars().map(swap_case).collect();
+        if let (true, Some(found)) = (swapped != name, identity(path)) {
+            return identity(&path.with_file_name(swapped)) == Some(found);
+        }
+    }
+    false
+}
+
+fn swap_case(letter: char) -> char {
+    match letter.is_ascii_lowercase() {
+        true => letter.to_ascii_uppercase(),
+        false => letter.to_ascii_lowercase(),
+    }
+}
+
+/// One form for all cases of a name. Wider than what any one file system takes for equal, which
+/// closes more and never less; other ways to write one letter (`e` and an accent) are not seen.
+fn folded(path: &Path) -> PathBuf {
+    path.to_string_lossy().to_lowercase().into()
 }
 
 impl FileRules {
@@ -98,7 +153,7 @@ impl FileRules {
                 GrantError(format!("cannot deny `{}`: {error}", path.display()))
             })?,
         };
-        self.denied.push(real);
+        self.denied.push(Denied::new(real));
         Ok(())
     }
 
@@ -117,14 +172,55 @@ impl FileRules {
 
     /// True when a denied path is `real` or holds it.
     pub fn denies(&self, real: &Path) -> bool {
-        self.denied.iter().any(|denied| below(real, denied))
+        self.denied.iter().any(|denied| denied.holds(real))
+    }
+
+    /// True when what was located is another hard link of a denied file.
+    pub fn denies_file(&self, located: &Located) -> bool {
+        let mut closed = self.denied.iter().filter_map(|denied| denied.file).peekable();
+        // Most often no denied file has a second name, and nothing is asked of the system.
+        if closed.peek().is_none() {
+            return false;
+        }
+        let Ok(found) = located.parent.symlink_metadata(&located.name) else { return false };
+        let found = (cap_std::fs::MetadataExt::dev(&found), cap_std::fs::MetadataExt::ino(&found));
+        closed.any(|file| file == found)
+    }
+
+    /// True when a link at `real` that holds `to` leads to below the root that lets it be made.
+    ///
+    /// What the text says is all that is known: after a name, which may be a link itself, `..`
+    /// could lead anywhere, so it is refused there.
+    pub fn keeps_link(&self, real: &Path, to: &str) -> bool {
+        let (Some(root), Some(parent)) = (self.allowing(real, Mode::Write), real.parent()) else {
+            return false;
+        };
+        let mut here = parent.to_owned();
+        let mut named = false;
+        for part in Path::new(to).components() {
+            match part {
+                Component::CurDir => {}
+                Component::Normal(name) => {
+                    named = true;
+                    here.push(name);
+                }
+                Component::ParentDir if !named && here.pop() && below(&here, &root.real) => {}
+                Component::ParentDir | Component::RootDir | Component::Prefix(_) => return false,
+            }
+        }
+        below(&here, &root.real)
     }
 
     /// True when moving or removing `real` would carry a denied path to another name, or put
     /// something else where a root was granted.
     pub fn holds_fixed(&self, real: &Path) -> bool {
         let roots = self.roots.iter().map(|root| &root.real);
-        self.denied.iter().chain(roots).any(|fixed| below(fixed, real))
+        let denied = self.denied.iter().map(|denied| &denied.real);
+        denied.chain(roots).any(|fixed| below(fixed, real))
+            || self.denied.iter().any(|denied| match &denied.folded {
+                Some(closed) => below(closed, &folded(real)),
+                None => false,
+            })
     }
 
     /// The path as the guest knows it, for people and journals: the root's guest path and what
@@ -208,6 +304,51 @@ mod tests {
         assert!(rules.holds_fixed(&real.join("a")), "a root, and what holds a denied path");
         assert!(rules.holds_fixed(&real), "what holds a root");
         assert!(!rules.holds_fixed(&real.join("w/x")));
+    }
+
+    #[test]
+    fn where_case_does_not_count_a_denied_path_is_closed_in_every_case() {
+        let folder = tempfile::tempdir().expect("folder");
+        let real = folder.path().canonicalize().expect("real");
+        let mut rules = rules(folder.path());
+        // This machine's file systems may all tell cases apart, so it is said here.
+        for denied in &mut rules.denied {
+            denied.folded = Some(folded(&denied.real));
+        }
+        for path in ["a/SECRET", "a/Secret/key", "a/LATER"] {
+            assert!(rules.allowing(&real.join(path), Mode::Read).is_none(), "{path}");
+        }
+        assert!(rules.holds_fixed(&real.join("A")));
+        assert!(rules.allowing(&real.join("a/open"), Mode::Read).is_some());
+    }
+
+    #[test]
+    fn whether_case_counts_is_seen_by_asking_for_the_other_case() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("name");
+        std::fs::write(&path, "").expect("written");
+        let other_is_there = folder.path().join("NAME").exists();
+        assert_eq!(ignores_case(&path), other_is_there);
+        if !other_is_there {
+            // A file of its own under the other case is not the same file.
+            std::fs::write(folder.path().join("NAME"), "").expect("written");
+            assert!(!ignores_case(&path));
+        }
+    }
+
+    #[test]
+    fn a_link_is_kept_that_cannot_lead_out_of_its_root() {
+        let folder = tempfile::tempdir().expect("folder");
+        let real = folder.path().canonicalize().expect("real");
+        let rules = rules(folder.path());
+        let link = real.join("w/sub/link");
+        for to in ["x", "./x", "../x", "..", ".", "a/b", ".././x"] {
+            assert!(rules.keeps_link(&link, to), "{to}");
+        }
+        for to in ["../..", "../../a", "../../w/x", "/etc", "a/../b", "../a/..", "../../../w"] {
+            assert!(!rules.keeps_link(&link, to), "{to}");
+        }
+        assert!(!rules.keeps_link(&real.join("a/link"), "x"), "a root for reading");
     }
 
     #[test]

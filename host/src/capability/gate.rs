@@ -3,16 +3,22 @@
 //! [`Gate::perform`] is the only function with a verdict. An effect takes a [`Permit`] by value
 //! and only this module can make one, so an effect that was not checked and journaled does not
 //! compile. A verdict row that cannot be written is an effect that does not happen.
+//!
+//! Every allowed effect that can have an outcome has one in the journal: its own, or
+//! `interrupted` when whoever wanted it let go of it, or when the call ended before it. Rows of one
+//! call are bounded ([`record`]).
+
+mod record;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use self::record::{Effect, Entry, Record};
 use crate::capability::authority::Authority;
 use crate::capability::grant::Capability;
 use crate::journal::{Body, Chain, Class, JournalError, Row, RowKind, Verdict};
-use crate::types::{CallId, ComponentHash, Denial};
+use crate::types::{CallId, ComponentHash, Denial, LimitHit};
 
 /// A wish for one effect.
 pub trait Request: Sized {
@@ -69,6 +75,8 @@ impl<C> Permit<C> {
 pub enum Refusal<E> {
     /// The verdict was no.
     Denied(Denial),
+    /// The call has had all the rows that it may have, so this effect would not be recorded.
+    Limit(LimitHit),
     /// The verdict or the outcome could not be journaled.
     Journal(JournalError),
     /// It was allowed and failed by itself.
@@ -85,43 +93,24 @@ pub struct Gate {
     record: Mutex<Record>,
 }
 
-/// What is remembered of one call besides its rows.
-#[derive(Debug, Default)]
-struct Record {
-    denials: Vec<Denial>,
-    denials_more: u64,
-    tallies: BTreeMap<String, Tally>,
-}
-
-#[derive(Debug)]
-struct Tally {
-    capability: Capability,
-    count: u64,
-    targets: Vec<String>,
-    targets_bytes: usize,
-}
-
-/// A call that is refused more often than this is probing: the rest is counted, not listed.
-const DENIALS_MAX: usize = 64;
-/// Targets that a tally lists; the rest is counted.
-const TALLY_TARGETS_MAX: usize = 256;
 /// The longest target of a row, in bytes: more than two paths of Linux. A longer one is cut, since
 /// a row that is too large for the journal would end the call as the host's fault.
 const TARGET_BYTES_MAX: usize = 16 * 1024;
-/// Bytes of all targets that a tally lists: written as JSON they may be six times as long.
-const TALLY_BYTES_MAX: usize = 64 * 1024;
-/// Tallies a call may hold: one a (root, mode), so more means an attack on memory.
-const TALLIES_MAX: usize = 256;
+
+/// The outcome of an effect of which nobody learnt how it ended.
+const INTERRUPTED: &str = r#"{"interrupted":true}"#;
 
 impl Gate {
-    /// A gate for one call of `component`, whose rows go to `chain`.
+    /// A gate for one call of `component`, whose rows go to `chain`: at most `rows`, the limit by
+    /// its name and value.
     pub fn new(
         authority: Arc<Authority>,
         chain: Chain,
         call: CallId,
         component: ComponentHash,
+        rows: LimitHit,
     ) -> Self {
-        Self { authority, chain, call, component, record: Mutex::default() }
+        Self { authority, chain, call, component, record: Mutex::new(Record::new(rows)) }
     }
 
     /// The authority that it checks against.
@@ -153,71 +142,85 @@ impl Gate {
         let class = request.class();
         let tally = request.tally();
         let has_outcome = request.has_outcome();
+        self.tell_interrupted().await.map_err(Refusal::Journal)?;
         let checked = match request.check(&self.authority) {
             Ok(checked) => checked,
             Err(denial) => return Err(self.deny(denial).await),
         };
-        let counted = tally.as_ref().is_some_and(|key| self.count(key, capability, &target));
-        if !counted {
-            let row = self.row(RowKind::Verdict, capability.name(), &target);
-            let row = Row { verdict: Some(Verdict::Allowed), ..row };
-            self.chain.append(row, class).await.map_err(Refusal::Journal)?;
-        }
+        let entry = self.record().enter(tally.as_deref(), capability, &target, has_outcome);
+        let opened = match entry {
+            Entry::Shared => None,
+            Entry::Own(id) => {
+                // From here on the effect has an outcome, even if nobody waits for the verdict.
+                let opened = id.map(|id| Opened { gate: self, id });
+                let row = self.row(RowKind::Verdict, capability.name(), &target);
+                let row = Row { verdict: Some(Verdict::Allowed), ..row };
+                self.chain.append(row, class).await.map_err(Refusal::Journal)?;
+                if let Some(key) = &tally {
+                    self.record().verdict_written(key);
+                }
+                opened
+            }
+            Entry::Full(limit) => return Err(Refusal::Limit(limit)),
+            Entry::Over => return Err(Refusal::Journal(JournalError::Closed)),
+        };
         let outcome = effect(Permit { checked }).await;
-        if tally.is_none() && has_outcome {
-            let body = match &outcome {
-                Ok(_) => r#"{"ok":true}"#.to_owned(),
-                Err(error) => serde_json::json!({ "error": error.to_string() }).to_string(),
-            };
-            let row = self.row(RowKind::Outcome, capability.name(), &target);
-            let row = Row { body: Body::Text(&body), ..row };
-            self.chain.append(row, Class::Queued).await.map_err(Refusal::Journal)?;
+        if let Some(opened) = opened {
+            let error = outcome.as_ref().err().map(ToString::to_string);
+            opened.close(error).await.map_err(Refusal::Journal)?;
         }
         outcome.map_err(Refusal::Effect)
     }
 
-    /// Writes the outcome rows of what was tallied; called once, when the call has ended.
+    /// Ends the gate, when its call has ended: what is still open is told as interrupted, what was
+    /// tallied gets its outcome, and nothing is performed any more.
     ///
     /// # Errors
-    /// When the journal cannot take them.
+    /// When the journal cannot take the rows.
     pub async fn finish(&self) -> Result<(), JournalError> {
-        let (tallies, unlisted) = {
-            let mut record = self.record();
-            (std::mem::take(&mut record.tallies), record.denials_more)
-        };
-        for (root, tally) in tallies {
-            let body = serde_json::json!({ "count": tally.count, "targets": tally.targets });
-            let body = body.to_string();
-            let row = self.row(RowKind::Outcome, tally.capability.name(), &root);
-            self.chain.append(Row { body: Body::Text(&body), ..row }, Class::Queued).await?;
+        let ended = self.record().end();
+        for effect in ended.interrupted {
+            self.tell(&effect, INTERRUPTED).await?;
         }
-        if unlisted > 0 {
-            let body = serde_json::json!({ "denials_not_listed": unlisted }).to_string();
-            let row = self.row(RowKind::Outcome, "denied", "");
-            self.chain.append(Row { body: Body::Text(&body), ..row }, Class::Queued).await?;
+        for (effect, body) in ended.told {
+            self.tell(&effect, &body.to_string()).await?;
         }
         Ok(())
     }
 
+    /// Writes down what was let go of since the last time somebody looked.
+    async fn tell_interrupted(&self) -> Result<(), JournalError> {
+        loop {
+            let Some(effect) = self.record().interrupted() else { return Ok(()) };
+            self.tell(&effect, INTERRUPTED).await?;
+        }
+    }
+
+    async fn tell(&self, effect: &Effect, body: &str) -> Result<(), JournalError> {
+        let row = self.row(RowKind::Outcome, &effect.capability, &effect.target);
+        self.chain.append(Row { body: Body::Text(body), ..row }, Class::Queued).await?;
+        Ok(())
+    }
+
+    /// Notes that the host refused something because of a limit. A call that fails after that
+    /// failed of it, whatever it says itself.
+    pub fn note_limit(&self, limit: LimitHit) {
+        self.record().limit = Some(limit);
+    }
+
+    /// The last limit because of which something was refused.
+    pub fn limit(&self) -> Option<LimitHit> {
+        self.record().limit.clone()
+    }
+
     /// The denials of this call so far, at most 64.
     pub fn denials(&self) -> Vec<Denial> {
-        self.record().denials.clone()
+        self.record().denials()
     }
 
     async fn deny<E>(&self, denial: Denial) -> Refusal<E> {
         let denial = Denial { target: cut(denial.target), remedy: cut(denial.remedy), ..denial };
-        let fresh = {
-            let mut record = self.record();
-            if record.denials.contains(&denial) {
-                false
-            } else if record.denials.len() >= DENIALS_MAX {
-                record.denials_more += 1;
-                false
-            } else {
-                record.denials.push(denial.clone());
-                true
-            }
-        };
+        let fresh = self.record().deny(&denial);
         if fresh {
             let body = serde_json::json!({
                 "missing_in": denial.missing_in, "remedy": denial.remedy,
@@ -230,28 +233,6 @@ impl Gate {
             }
         }
         Refusal::Denied(denial)
-    }
-
-    /// Adds to a tally; true when its verdict row is already in the journal.
-    fn count(&self, key: &str, capability: Capability, target: &str) -> bool {
-        let mut record = self.record();
-        if let Some(tally) = record.tallies.get_mut(key) {
-            tally.count += 1;
-            if tally.targets.len() < TALLY_TARGETS_MAX
-                && tally.targets_bytes + target.len() <= TALLY_BYTES_MAX
-                && !tally.targets.iter().any(|known| known == target)
-            {
-                tally.targets.push(target.to_owned());
-                tally.targets_bytes += target.len();
-            }
-            return true;
-        }
-        if record.tallies.len() < TALLIES_MAX {
-            let targets = vec![target.to_owned()];
-            let tally = Tally { capability, count: 1, targets, targets_bytes: target.len() };
-            record.tallies.insert(key.to_owned(), tally);
-        }
-        false
     }
 
     fn row<'a>(&self, kind: RowKind, capability: &'a str, target: &'a str) -> Row<'a> {
@@ -270,6 +251,34 @@ impl Gate {
     }
 }
 
+/// An effect whose outcome is not in the journal yet. Dropped without [`Opened::close`], as when
+/// the future that held it is, its outcome is that it was interrupted.
+struct Opened<'a> {
+    gate: &'a Gate,
+    id: u64,
+}
+
+impl Opened<'_> {
+    async fn close(self, error: Option<String>) -> Result<(), JournalError> {
+        // When the call was over first, its end has told this effect already.
+        let Some(effect) = self.gate.record().effect(self.id) else { return Ok(()) };
+        let body = match error {
+            None => r#"{"ok":true}"#.to_owned(),
+            Some(error) => serde_json::json!({ "error": error }).to_string(),
+        };
+        self.gate.tell(&effect, &body).await?;
+        // Only now: whoever lets go while the row waits for room leaves the effect open.
+        self.gate.record().close(self.id);
+        Ok(())
+    }
+}
+
+impl Drop for Opened<'_> {
+    fn drop(&mut self) {
+        self.gate.record().let_go(self.id);
+    }
+}
+
 /// A target that fits into a row.
 fn cut(mut target: String) -> String {
     if target.len() > TARGET_BYTES_MAX {
@@ -278,3 +287,6 @@ fn cut(mut target: String) -> String {
     }
     target
 }
+
+#[cfg(test)]
+mod tests;

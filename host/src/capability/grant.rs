@@ -26,11 +26,17 @@ pub enum Capability {
     Config,
     /// A bucket of the plugin's own key-value store.
     KeyValue,
+    /// A tool, by the name under which an agent sees it.
+    Tool,
+    /// A model.
+    Model,
+    /// Children that run a program.
+    Spawn,
 }
 
 impl Capability {
     /// All of them, for help texts and parsers.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::Read,
         Self::Write,
         Self::Net,
@@ -39,6 +45,9 @@ impl Capability {
         Self::Env,
         Self::Config,
         Self::KeyValue,
+        Self::Tool,
+        Self::Model,
+        Self::Spawn,
     ];
 
     /// The word in the grammar.
@@ -52,6 +61,9 @@ impl Capability {
             Self::Env => "env",
             Self::Config => "config",
             Self::KeyValue => "keyvalue",
+            Self::Tool => "tool",
+            Self::Model => "model",
+            Self::Spawn => "spawn",
         }
     }
 
@@ -66,6 +78,9 @@ impl Capability {
             Self::Env => "--allow-env",
             Self::Config => "--set-config",
             Self::KeyValue => "--allow-keyvalue",
+            Self::Tool => "--plugin",
+            Self::Model => "--model",
+            Self::Spawn => "--allow-spawn",
         }
     }
 }
@@ -165,6 +180,12 @@ pub enum Scope {
     Config(NamePattern),
     /// Buckets that match.
     KeyValue(NamePattern),
+    /// Tools that match, as `files__*`.
+    Tool(NamePattern),
+    /// Models that match, as `anthropic/*`.
+    Model(NamePattern),
+    /// Programs that children may run.
+    Spawn(NamePattern),
 }
 
 impl Scope {
@@ -183,6 +204,9 @@ impl Scope {
             Capability::Env => Self::Env(pattern.parse()?),
             Capability::Config => Self::Config(pattern.parse()?),
             Capability::KeyValue => Self::KeyValue(pattern.parse()?),
+            Capability::Tool => Self::Tool(pattern.parse()?),
+            Capability::Model => Self::Model(pattern.parse()?),
+            Capability::Spawn => Self::Spawn(pattern.parse()?),
         })
     }
 }
@@ -194,6 +218,41 @@ pub struct Grant {
     pub plugin: Option<String>,
     /// What it gives.
     pub scope: Scope,
+}
+
+impl Grant {
+    /// Whether whoever holds this grant holds `other` too: for the same plugin or for all, and
+    /// nothing that this one does not reach. Patterns of requests and sockets must be the same.
+    pub fn covers(&self, other: &Self) -> bool {
+        let plugin = self.plugin.is_none() || self.plugin == other.plugin;
+        let below = |outer: &PathRoot, inner: &PathRoot| outer.covers(inner);
+        plugin
+            && match (&self.scope, &other.scope) {
+                (Scope::Read(a) | Scope::Write(a), Scope::Read(b))
+                | (Scope::Write(a), Scope::Write(b)) => below(a, b),
+                (Scope::Env(a), Scope::Env(b))
+                | (Scope::Config(a), Scope::Config(b))
+                | (Scope::KeyValue(a), Scope::KeyValue(b))
+                | (Scope::Tool(a), Scope::Tool(b))
+                | (Scope::Model(a), Scope::Model(b))
+                | (Scope::Spawn(a), Scope::Spawn(b)) => a.covers(b),
+                (a, b) => a == b,
+            }
+    }
+}
+
+impl PathRoot {
+    /// Whether `inner` is the same place, or one below it under the name that follows from it.
+    /// Both are compared as written: a host path with `..` covers nothing but itself.
+    fn covers(&self, inner: &Self) -> bool {
+        let plain = |path: &std::path::Path| {
+            !path.components().any(|part| part == std::path::Component::ParentDir)
+        };
+        let same = self == inner;
+        let host = inner.host.strip_prefix(&self.host).ok().filter(|_| plain(&inner.host));
+        let guest = std::path::Path::new(&inner.guest).strip_prefix(&self.guest).ok();
+        same || (host.is_some() && host == guest)
+    }
 }
 
 impl FromStr for Grant {
@@ -264,9 +323,12 @@ impl FromStr for Ask {
                 }
                 Scope::Net(pattern) => AskPattern::Http(pattern),
                 Scope::Tcp(pattern) | Scope::Udp(pattern) => AskPattern::Socket(pattern),
-                Scope::Env(name) | Scope::Config(name) | Scope::KeyValue(name) => {
-                    AskPattern::Name(name)
-                }
+                Scope::Env(name)
+                | Scope::Config(name)
+                | Scope::KeyValue(name)
+                | Scope::Tool(name)
+                | Scope::Model(name)
+                | Scope::Spawn(name) => AskPattern::Name(name),
             }
         };
         Ok(Self { capability, pattern })

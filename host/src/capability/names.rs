@@ -26,6 +26,11 @@ impl NamePattern {
         if self.open { name.starts_with(&self.stem) } else { name == self.stem }
     }
 
+    /// True when every name that `other` means is meant by this one too.
+    pub fn covers(&self, other: &Self) -> bool {
+        if self.open { other.stem.starts_with(&self.stem) } else { self == other }
+    }
+
     /// The one name it stands for, or none when it stands for many.
     pub fn exact(&self) -> Option<&str> {
         (!self.open).then_some(self.stem.as_str())
@@ -81,6 +86,21 @@ impl<'a> NameRequest<'a> {
     pub fn bucket(name: &'a str) -> Self {
         Self { capability: Capability::KeyValue, name }
     }
+
+    /// To call a tool, by the name under which an agent sees it.
+    pub fn tool(name: &'a str) -> Self {
+        Self { capability: Capability::Tool, name }
+    }
+
+    /// To ask a model, as `provider/model`.
+    pub fn model(name: &'a str) -> Self {
+        Self { capability: Capability::Model, name }
+    }
+
+    /// To start a child that runs a program.
+    pub fn spawn(name: &'a str) -> Self {
+        Self { capability: Capability::Spawn, name }
+    }
 }
 
 impl<'a> Request for NameRequest<'a> {
@@ -97,6 +117,11 @@ impl<'a> Request for NameRequest<'a> {
 
     fn class(&self) -> Class {
         Class::Queued
+    }
+
+    /// What an agent does by a name goes on after the verdict, and has rows of its own.
+    fn has_outcome(&self) -> bool {
+        !matches!(self.capability, Capability::Tool | Capability::Model | Capability::Spawn)
     }
 
     fn check(self, authority: &Authority) -> Result<Self::Checked, Denial> {

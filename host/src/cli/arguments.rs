@@ -7,8 +7,9 @@ use clap::Args;
 use super::exit::Failure;
 use crate::capability::grant::{Capability, Grant, Scope};
 use crate::capability::names::NamePattern;
-use crate::config::{Bytes, Config, LimitsTable, Time};
-use crate::kernel::SessionOptions;
+use crate::config::{Bytes, Config, LimitsTable, Time, ZERO};
+use crate::kernel::{HASH_CHARS_MIN, SessionOptions};
+use crate::sandbox::plain::nearest;
 use crate::sandbox::state::Ambient;
 
 /// What a run may do. Everything is denied unless one of these gives it.
@@ -93,10 +94,17 @@ pub struct LimitArgs {
     /// The body of one HTTP message [default: 64MiB]
     #[arg(long, value_name = "SIZE")]
     max_http_body: Option<Bytes>,
+    /// Journal rows of a call's effects [default: 100000]
+    #[arg(long, value_name = "COUNT")]
+    max_rows: Option<u64>,
+    /// Time to load and compile the plugin [default: 5m]
+    #[arg(long, value_name = "TIME")]
+    max_load: Option<Time>,
 }
 
 impl LimitArgs {
-    fn table(&self) -> LimitsTable {
+    /// The limits that were given.
+    pub fn table(&self) -> LimitsTable {
         LimitsTable {
             memory: self.max_memory,
             timeout: self.timeout,
@@ -110,6 +118,8 @@ impl LimitArgs {
             random: self.max_random,
             http_fields: self.max_http_fields,
             http_body: self.max_http_body,
+            rows: self.max_rows,
+            load: self.max_load,
         }
     }
 }
@@ -123,6 +133,14 @@ pub fn session_options(
     grants: &GrantArgs,
     limits: &LimitArgs,
 ) -> Result<SessionOptions, Failure> {
+    let limits = limits.table();
+    if let Some(key) = limits.zero() {
+        let flag = match key {
+            "timeout" => "--timeout".to_owned(),
+            key => format!("--max-{}", key.replace('_', "-")),
+        };
+        return Err(Failure::usage(format!("{flag} is 0; {ZERO}")));
+    }
     let mut options = SessionOptions {
         denied_paths: config
             .denied_paths
@@ -132,7 +150,7 @@ pub fn session_options(
             // What the host itself trusts is in no grant, whatever folder it lies in.
             .chain(config.own_paths())
             .collect(),
-        limits: limits.table().over(&config.limits),
+        limits: limits.over(&config.limits),
         ambient: Ambient { clock: !grants.no_clock, random: !grants.no_random },
         ..SessionOptions::default()
     };
@@ -170,6 +188,49 @@ pub fn session_options(
     }
     granted_environment(&mut options);
     Ok(options)
+}
+
+/// What the flags name and is not there: words on stderr, since a typo there would go unnoticed.
+/// Grants of the configuration are for other plugins too, so they are not looked at.
+pub fn likely_typos(grants: &GrantArgs, options: &SessionOptions, name: &str) -> Vec<String> {
+    let mut notes = Vec::new();
+    for path in grants.deny_path.iter().filter(|path| !path.exists()) {
+        let near = sibling(path).map(|near| format!("; did you mean `{near}`?"));
+        let near = near.unwrap_or_else(|| "; it is denied if it is made".into());
+        notes.push(format!("--deny-path {}: it is not there{near}", path.display()));
+    }
+    for text in &grants.allow {
+        // What is no grant was refused before.
+        let Ok(Grant { plugin: Some(plugin), .. }) = text.parse() else { continue };
+        let is_hash =
+            plugin.len() >= HASH_CHARS_MIN && plugin.chars().all(|c| c.is_ascii_hexdigit());
+        let note = match &options.known_as {
+            Some(known) if *known == plugin => continue,
+            _ if is_hash => continue,
+            Some(known) => format!("`{known}` runs here, and no `{plugin}`"),
+            None if plugin == name => format!(
+                "`{plugin}` is what the file calls itself; name it by its hash (`aos-host inspect`)"
+            ),
+            None => format!("no `{plugin}` runs here; `{name}` was given as a file"),
+        };
+        notes.push(format!("--allow {text}: it gives nothing: {note}"));
+    }
+    notes
+}
+
+/// The name most like that of a path that is not there, in its folder.
+fn sibling(path: &std::path::Path) -> Option<String> {
+    /// Names looked at: a hint is worth no long search.
+    const NAMES_MAX: usize = 10_000;
+    let wanted = path.file_name()?.to_str()?;
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => std::path::Path::new("."),
+    };
+    let names = std::fs::read_dir(folder).ok()?.take(NAMES_MAX);
+    let names: Vec<String> =
+        names.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
+    nearest(wanted, names.iter().map(String::as_str)).map(str::to_owned)
 }
 
 fn give(
@@ -213,7 +274,10 @@ fn granted_environment(options: &mut SessionOptions) {
             | Scope::Tcp(_)
             | Scope::Udp(_)
             | Scope::Config(_)
-            | Scope::KeyValue(_) => None,
+            | Scope::KeyValue(_)
+            | Scope::Tool(_)
+            | Scope::Model(_)
+            | Scope::Spawn(_) => None,
         })
         .collect();
     for pattern in patterns {

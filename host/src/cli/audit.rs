@@ -48,11 +48,18 @@ pub enum AuditCommand {
         #[arg(long, value_name = "FILE")]
         head: Option<PathBuf>,
         /// Check an export instead of the store
-        #[arg(long, value_name = "FILE", conflicts_with = "head")]
+        #[arg(long, value_name = "FILE")]
         export: Option<PathBuf>,
+        /// How it is written
+        #[arg(long, short, value_enum, default_value = "text")]
+        output: Format,
     },
     /// Print the head of every chain: keep it elsewhere, for `verify --head`
-    Head,
+    Head {
+        /// How it is written; `verify --head` reads text
+        #[arg(long, short, value_enum, default_value = "text")]
+        output: Format,
+    },
     /// Write the rows as JSON lines
     Export {
         /// Only this run: the beginning of its id, or `last`
@@ -61,8 +68,9 @@ pub enum AuditCommand {
 }
 
 pub async fn audit(config: &Config, command: AuditCommand) -> Result<Code, Failure> {
-    if let AuditCommand::Verify { export: Some(path), .. } = &command {
-        return tell(&verify_export(open(path)?)?);
+    if let AuditCommand::Verify { export: Some(path), head, output } = &command {
+        let head = head.as_ref().map(open).transpose()?;
+        return tell(&verify_export(open(path)?, head)?, *output);
     }
     if let StoreUrl::Sqlite(path) = &config.store
         && !path.exists()
@@ -82,14 +90,17 @@ pub async fn audit(config: &Config, command: AuditCommand) -> Result<Code, Failu
             let chain = number_of(&store, &run).await?;
             show(&store, chain, denied, output).await
         }
-        AuditCommand::Verify { head: Some(path), .. } => {
-            tell(&verify_against(&*store, open(&path)?).await?)
+        AuditCommand::Verify { head: Some(path), output, .. } => {
+            tell(&verify_against(&*store, open(&path)?).await?, output)
         }
-        AuditCommand::Verify { .. } => tell(&verify(&*store).await?),
-        AuditCommand::Head => {
+        AuditCommand::Verify { output, .. } => tell(&verify(&*store).await?, output),
+        AuditCommand::Head { output } => {
             let mut heads = Vec::new();
             write_heads(&*store, &mut heads).await?;
-            terminal::print_bytes(&heads)
+            match output {
+                Format::Text => terminal::print_bytes(&heads),
+                Format::Json => terminal::print_line(&heads_json(&heads)),
+            }
         }
         AuditCommand::Export { run } => {
             let what = match run {
@@ -228,10 +239,53 @@ fn row_json(row: &StoredRow) -> String {
     .to_string()
 }
 
+/// The lines of a head file as one JSON value: their words have no other form than there.
+fn heads_json(heads: &[u8]) -> String {
+    let text = String::from_utf8_lossy(heads);
+    let mut lines = text.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+    let number = |word: Option<&&str>| word.and_then(|word| word.parse::<i64>().ok());
+    let store = lines.next().unwrap_or_default();
+    let chains = lines.map(|words| {
+        json!({
+            "number": number(words.first()), "id": words.get(1), "rows": number(words.get(2)),
+            "hash": words.get(3),
+        })
+    });
+    json!({
+        "store": store.get(2), "chains": number(store.get(3)), "link": store.get(4),
+        "heads": chains.collect::<Vec<_>>(),
+    })
+    .to_string()
+}
+
+/// A number and its noun.
+fn count(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
 /// Says what a verification found; anything found is a failure of the host's own record.
-fn tell(report: &Report) -> Result<Code, Failure> {
+fn tell(report: &Report, format: Format) -> Result<Code, Failure> {
+    if format == Format::Json {
+        let problems = report.problems.iter().map(|problem| {
+            json!({
+                "chain": problem.chain, "id": problem.id, "row": problem.seq,
+                "what": problem.what,
+            })
+        });
+        let found = json!({
+            "ok": report.is_clean(), "rows": report.rows, "chains": report.chains,
+            "open": report.open, "problems": problems.collect::<Vec<_>>(),
+            "problems_total": report.problems_total,
+        });
+        terminal::print_line(&found.to_string())?;
+        return match report.is_clean() {
+            true => Ok(Code::Ok),
+            false => Err(Failure::silent(Code::Host)),
+        };
+    }
+    let rows = count(report.rows, "row");
     if report.is_clean() {
-        let mut text = format!("ok: {} rows in {} chains", report.rows, report.chains);
+        let mut text = format!("ok: {rows} in {}", count(report.chains, "chain"));
         if report.open > 0 {
             text.push_str(&format!(
                 "; {} without an end: running, ended by a crash, or cut (only a kept head tells)",
@@ -243,10 +297,6 @@ fn tell(report: &Report) -> Result<Code, Failure> {
     for problem in &report.problems {
         terminal::print_line(&visible(&problem.to_string()))?;
     }
-    let count = report.problems_total;
-    Err(Failure::host(format!(
-        "the journal was changed: {count} problem{} in {} rows",
-        if count == 1 { "" } else { "s" },
-        report.rows
-    )))
+    let problems = count(report.problems_total, "problem");
+    Err(Failure::host(format!("the journal was changed: {problems} in {rows}")))
 }

@@ -45,6 +45,22 @@ pub fn object(text: &str) -> Result<Value, Failure> {
     }
 }
 
+/// The text that `--task` means: itself, @FILE, or - for stdin.
+///
+/// # Errors
+/// One sentence: what cannot be read.
+pub fn text(text: &str) -> Result<String, Failure> {
+    match (text, text.strip_prefix('@')) {
+        ("-", _) => read("stdin", std::io::stdin().lock()),
+        (_, Some(path)) => {
+            let file = std::fs::File::open(path)
+                .map_err(|error| Failure::usage(format!("--task {text}: {error}")))?;
+            read(path, file)
+        }
+        (text, None) => Ok(text.to_owned()),
+    }
+}
+
 fn read(origin: &str, source: impl Read) -> Result<String, Failure> {
     let mut bytes = Vec::new();
     source

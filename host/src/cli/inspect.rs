@@ -5,12 +5,13 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::exit::{Code, Failure, code_of};
+use super::render;
 use super::run::{Format, kernel};
-use super::terminal::{self, visible};
-use super::{plugin, render};
-use crate::config::Config;
+use super::terminal::{self, one_line};
+use crate::capability::grant::Capability;
+use crate::config::{Config, plugins};
 use crate::kernel::{Fault, Plugin, SessionOptions};
-use crate::sandbox::inspect::{Inspection, inspect as read};
+use crate::sandbox::inspect::{Import, Inspection, inspect as read};
 use crate::sandbox::program::binary;
 use crate::storage::StoreUrl;
 use crate::types::{ComponentHash, Definition, Reply, Syscall};
@@ -22,6 +23,9 @@ pub struct InspectArgs {
     /// How it is written
     #[arg(long, short, value_enum, default_value = "text")]
     output: Format,
+    /// A folder in which plugins are looked up by name, before the configured ones
+    #[arg(long, value_name = "FOLDER")]
+    plugin_path: Vec<std::path::PathBuf>,
 }
 
 /// What could be learnt by loading it, or why it could not be loaded.
@@ -31,7 +35,9 @@ struct Loaded {
 }
 
 pub async fn inspect(config: &Config, arguments: InspectArgs) -> Result<Code, Failure> {
-    let found = plugin::find(&arguments.plugin, &config.plugin_path)?;
+    let folders: Vec<_> =
+        arguments.plugin_path.iter().chain(&config.plugin_path).cloned().collect();
+    let found = plugins::find(&arguments.plugin, &folders)?;
     let wrong =
         |sentence: String| Failure::new(Code::Plugin, format!("{}: {sentence}", found.origin));
     let bytes = binary(&found.bytes).map_err(|error| wrong(error.to_string()))?;
@@ -46,15 +52,17 @@ pub async fn inspect(config: &Config, arguments: InspectArgs) -> Result<Code, Fa
     terminal::print_line(&text)?;
     match loaded {
         Ok(_) => Ok(Code::Ok),
+        // The problem stands in the JSON.
+        Err(fault) if arguments.output == Format::Json => Err(Failure::silent(code_of(&fault))),
         Err(fault) => Err(Failure::new(code_of(&fault), format!("{}: {fault}", found.origin))),
     }
 }
 
 /// Looking leaves no trace in the journal: a store in memory serves.
-async fn load(config: &Config, found: &plugin::Found) -> Result<Loaded, Fault> {
+async fn load(config: &Config, found: &plugins::Found) -> Result<Loaded, Fault> {
     let config = Config { store: StoreUrl::Memory, ..config.clone() };
     let kernel = kernel(&config).await.map_err(|failure| Fault::Host(failure.sentence))?;
-    let plugin = kernel.load(&found.name, &found.bytes)?;
+    let plugin = kernel.load(&found.name, found.bytes.clone()).await?;
     let session = kernel.session(std::sync::Arc::clone(&plugin), SessionOptions::default())?;
     let tools = match kernel.submit(&session, Syscall::Definitions).await? {
         Reply::Definitions(tools) => tools,
@@ -71,6 +79,11 @@ fn as_json(inspection: &Inspection, loaded: &Result<Loaded, Fault>, hash: Compon
             all["kind"] = json!(plugin.program().kind.name());
             all["name"] = json!(plugin.program().name);
             all["tools"] = json!(tools);
+            let unasked = inspection.imports.iter().flat_map(|import| {
+                let needs = not_asked(import, loaded).into_iter();
+                needs.map(|need| json!({ "import": import.name, "capability": need.name() }))
+            });
+            all["not_asked"] = unasked.collect();
             if let Some(manifest) = &plugin.program().manifest {
                 all["version"] = json!(manifest.version);
                 all["asks"] = manifest
@@ -95,7 +108,7 @@ fn as_text(
         Ok(loaded) => loaded.plugin.program().kind.name(),
         Err(_) => "not runnable here",
     };
-    let mut text = format!("{origin}: {kind} ({}, ", inspection.format);
+    let mut text = format!("{}: {kind} ({}, ", one_line(origin), inspection.format);
     text.push_str(&format!("{}, blake3 {hash})\n", ByteSize(inspection.bytes as u64)));
     let modules: u64 = inspection.modules.iter().map(|bytes| *bytes as u64).sum();
     if inspection.modules.len() > 1 {
@@ -104,7 +117,7 @@ fn as_text(
     }
     for (title, list) in [("written in", &inspection.languages), ("made by", &inspection.made_by)] {
         if !list.is_empty() {
-            text.push_str(&format!("{title} {}\n", visible(&list.join(", "))));
+            text.push_str(&format!("{title} {}\n", one_line(&list.join(", "))));
         }
     }
     if let Ok(loaded) = loaded
@@ -119,15 +132,36 @@ fn as_text(
     }
     for import in &inspection.imports {
         let needs = match (import.offered, import.grant) {
-            (false, _) => "NOT OFFERED HERE",
-            (true, Some(grant)) => grant,
-            (true, None) => "no grant",
+            (false, _) => "NOT OFFERED HERE".to_owned(),
+            (true, Some(grant)) => match not_asked(import, loaded).is_empty() {
+                true => grant.to_owned(),
+                false => format!("{grant} {}", UNASKED),
+            },
+            (true, None) => "no grant".to_owned(),
         };
-        text.push_str(&format!("    {:<44} {needs}\n", visible(&import.name)));
+        text.push_str(&format!("    {:<44} {needs}\n", one_line(&import.name)));
     }
     text.push_str("\nIt exports:\n");
     for export in &inspection.exports {
-        text.push_str(&format!("    {}\n", visible(export)));
+        text.push_str(&format!("    {}\n", one_line(export)));
     }
     text
+}
+
+/// What stands beside an import whose calls will be denied whatever is granted.
+const UNASKED: &str = "(of no use: its manifest does not ask for it)";
+
+/// The capabilities that an import needs when its manifest asks for none of them. Without a
+/// manifest everything counts as asked for.
+fn not_asked(import: &Import, loaded: &Result<Loaded, Fault>) -> Vec<Capability> {
+    let (Some(grant), Ok(loaded)) = (import.grant, loaded) else { return Vec::new() };
+    let Some(manifest) = &loaded.plugin.program().manifest else { return Vec::new() };
+    // A manifest whose asks cannot be read is refused before.
+    let asks = manifest.asks().unwrap_or_default();
+    let needs: Vec<_> =
+        Capability::ALL.into_iter().filter(|need| grant.contains(need.flag())).collect();
+    match needs.iter().any(|need| asks.iter().any(|ask| ask.capability == *need)) {
+        true => Vec::new(),
+        false => needs,
+    }
 }

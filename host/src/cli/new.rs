@@ -14,6 +14,74 @@ static TOOL: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/templates/tool");
 /// The library it is written with, which is not published yet, so each project gets a copy.
 static SDK: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../sdk");
 
+/// Arguments of the tool that the project begins with.
+const EXAMPLE: &str = r#"{"text":"to be or not to be"}"#;
+
+/// Names that Cargo or the compiler refuses for a crate, or that hide one every crate has: the
+/// keywords of Rust 2024, strict and reserved, and the names of its own crates.
+const RESERVED: &[&str] = &[
+    "abstract",
+    "alloc",
+    "as",
+    "async",
+    "await",
+    "become",
+    "box",
+    "break",
+    "const",
+    "continue",
+    "core",
+    "crate",
+    "do",
+    "dyn",
+    "else",
+    "enum",
+    "extern",
+    "false",
+    "final",
+    "fn",
+    "for",
+    "gen",
+    "if",
+    "impl",
+    "in",
+    "let",
+    "loop",
+    "macro",
+    "match",
+    "mod",
+    "move",
+    "mut",
+    "override",
+    "priv",
+    "proc-macro",
+    "pub",
+    "ref",
+    "return",
+    "self",
+    "static",
+    "std",
+    "struct",
+    "super",
+    "test",
+    "trait",
+    "true",
+    "try",
+    "type",
+    "typeof",
+    "unsafe",
+    "unsized",
+    "use",
+    "virtual",
+    "where",
+    "while",
+    "yield",
+    "aos-sdk",
+    "schemars",
+    "serde",
+    "serde-json",
+];
+
 /// What is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Kind {
@@ -43,6 +111,11 @@ pub fn new(arguments: &NewArgs) -> Result<Code, Failure> {
             "`{name}` is no plugin name: use a-z, 0-9 and -, and begin with a letter"
         )));
     }
+    if RESERVED.contains(&name) {
+        return Err(Failure::usage(format!(
+            "`{name}` is a word of Rust or Cargo and names no crate; take another, like {name}-tool"
+        )));
+    }
     if folder.exists() {
         return Err(Failure::usage(format!("{} is there already", folder.display())));
     }
@@ -52,10 +125,10 @@ pub fn new(arguments: &NewArgs) -> Result<Code, Failure> {
     let written = write(template, &folder, Some(name))
         .and_then(|()| write(&SDK, &folder.join("vendor/aos-sdk"), None));
     written.map_err(|error| Failure::host(format!("{}: {error}", folder.display())))?;
+    let shown = terminal::visible(&folder.display().to_string());
     terminal::print_line(&format!(
-        "{name} is in {folder}. Next:\n  cd {folder}\n  cargo test\n  ./build.sh\n  \
-         aos-host run dist/{name}.wasm",
-        folder = folder.display(),
+        "{name} is in {shown}. Next:\n  cd {shown}\n  cargo test\n  ./build.sh\n  \
+         aos-host run dist/{name}.wasm --input '{EXAMPLE}'"
     ))
 }
 

@@ -6,10 +6,11 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
-use super::exit::code_of;
-use super::terminal::{shown, visible};
+use super::exit::{Code, code_of};
+use super::terminal::{one_line, shown, visible};
 use crate::kernel::{Fault, Plugin};
 use crate::sandbox::Ended;
+use crate::sandbox::program::BadPlugin;
 use crate::types::{Blob, Content, Definition, Denial, Output, ToolError, Usage};
 
 /// A tool's answer for people: its texts, or its structured value where it has none.
@@ -70,6 +71,18 @@ pub fn answer_json(
     pretty(&answer)
 }
 
+/// A failure that came before any call, in the shape of [`answer_json`]: nothing was denied, used
+/// or written down.
+pub fn failure_json(code: Code, sentence: &str) -> String {
+    pretty(&json!({
+        "ok": false,
+        "error": { "kind": code.word(), "message": sentence },
+        "denials": [],
+        "usage": Usage::default(),
+        "chain": null,
+    }))
+}
+
 fn content_json(content: &Content) -> Value {
     let blob = |kind: &str, blob: &Blob| {
         json!({
@@ -92,12 +105,14 @@ fn content_json(content: &Content) -> Value {
 
 fn error_json(fault: &Fault) -> Value {
     let mut error = json!({
-        "kind": format!("{:?}", code_of(fault)).to_lowercase(),
+        "kind": code_of(fault).word(),
         "message": fault.to_string(),
     });
     match fault {
         Fault::Tool(ToolError::Denied(denial)) => error["denial"] = json!(denial),
-        Fault::Tool(ToolError::Limit(limit)) | Fault::Ended(Ended::Limit(limit)) => {
+        Fault::Tool(ToolError::Limit(limit))
+        | Fault::Ended(Ended::Limit(limit))
+        | Fault::Plugin(BadPlugin::Budget(limit)) => {
             error["limit"] = json!(limit);
         }
         Fault::Tool(_)
@@ -162,13 +177,13 @@ pub fn definitions_text(plugin: &Plugin, definitions: &[Definition]) -> String {
         Some(manifest) => format!(
             "{} {}: {}\n",
             manifest.name,
-            visible(&manifest.version),
-            visible(&manifest.description)
+            one_line(&manifest.version),
+            one_line(&manifest.description)
         ),
-        None => format!("{}: a {}\n", program.name, program.kind.name()),
+        None => format!("{}: a {}\n", one_line(&program.name), program.kind.name()),
     };
     for tool in definitions {
-        text.push_str(&format!("\n{}\n", visible(&tool.name)));
+        text.push_str(&format!("\n{}\n", one_line(&tool.name)));
         for line in visible(&tool.description).lines() {
             text.push_str(&format!("    {line}\n"));
         }
@@ -179,7 +194,7 @@ pub fn definitions_text(plugin: &Plugin, definitions: &[Definition]) -> String {
     {
         text.push_str("\nIt asks for:\n");
         for line in &manifest.grants {
-            text.push_str(&format!("    {}  {}\n", visible(&line.ask), visible(&line.reason)));
+            text.push_str(&format!("    {}  {}\n", one_line(&line.ask), one_line(&line.reason)));
         }
     }
     text
@@ -200,7 +215,7 @@ pub fn arguments_text(schema: &Value) -> String {
         let kind = type_text(property);
         let description = property.get("description").and_then(Value::as_str).unwrap_or("");
         let description = visible(description).replace('\n', " ");
-        text.push_str(&format!("      {}{optional}: {kind}", visible(name)));
+        text.push_str(&format!("      {}{optional}: {kind}", one_line(name)));
         if !description.is_empty() {
             text.push_str(&format!("  {description}"));
         }

@@ -1,14 +1,17 @@
 //! `aos-host run`: list a plugin's tools, call one, or run a command.
 
+use std::io::Write as _;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 
-use super::arguments::{GrantArgs, LimitArgs, session_options};
-use super::exit::{Code, Failure, code_of, command_code};
-use super::{input, plugin, render, terminal};
-use crate::config::Config;
+use super::agent::AgentArgs;
+use super::arguments::{GrantArgs, LimitArgs, likely_typos, session_options};
+use super::exit::{Asked, Code, Failure, code_of, command_code};
+use super::signals::{Interrupted, Signals};
+use super::{input, render, terminal};
+use crate::config::{Config, plugins};
 use crate::kernel::{Fault, Kernel, Session, SessionOptions, Streams};
 use crate::sandbox::host::call::Progress;
 use crate::sandbox::plain::arguments::arguments_from_pairs;
@@ -49,6 +52,8 @@ pub struct RunArgs {
     grants: GrantArgs,
     #[command(flatten)]
     limits: LimitArgs,
+    #[command(flatten)]
+    agent: AgentArgs,
     /// Arguments of a command, after --
     #[arg(last = true)]
     arguments: Vec<String>,
@@ -64,50 +69,84 @@ impl RunArgs {
 pub async fn run(config: &Config, arguments: RunArgs) -> Result<Code, Failure> {
     let folders: Vec<_> =
         arguments.plugin_path.iter().chain(&config.plugin_path).cloned().collect();
-    // After `--` the caller expects a command's exit codes.
-    let missing = |failure: Failure| match arguments.arguments.is_empty() {
-        true => failure,
-        false => Failure { code: Code::Guest(127), ..failure },
-    };
-    let found = plugin::find(&arguments.plugin, &folders).map_err(missing)?;
-    let mut options = session_options(config, &arguments.grants, &arguments.limits)?;
+    let found = plugins::find(&arguments.plugin, &folders)?;
+    let config = Config { plugin_path: folders, ..config.clone() };
+    let mut options = session_options(&config, &arguments.grants, &arguments.limits)?;
     options.known_as = found.looked_up.then(|| found.name.clone());
+    likely_typos(&arguments.grants, &options, &found.name).iter().for_each(|note| {
+        // Nobody is left to tell when stderr is closed.
+        let _told = writeln!(std::io::stderr(), "note: {}", terminal::one_line(note));
+    });
     options.progress = Some(Progress(Arc::new(terminal::progress_bar())));
-    let kernel = kernel(config).await?;
-    let ran = run_in(&kernel, &found, options, arguments).await;
+    // A flag for the time to load is one for the kernel.
+    let config = Config { limits: options.limits.clone(), ..config };
+    let kernel = kernel(&config).await?;
+    let ran = run_in(&config, &kernel, &found, options, arguments).await;
     kernel.leave().await?;
     ran
 }
 
 async fn run_in(
+    config: &Config,
     kernel: &Kernel,
-    found: &plugin::Found,
+    found: &plugins::Found,
     mut options: SessionOptions,
     arguments: RunArgs,
 ) -> Result<Code, Failure> {
     let plugin = kernel
-        .load(&found.name, &found.bytes)
+        .load(&found.name, found.bytes.clone())
+        .await
         .map_err(|fault| Failure::new(code_of(&fault), format!("{}: {fault}", found.origin)))?;
     let is_command = matches!(plugin.program().kind, Kind::Command(_));
+    if matches!(plugin.program().kind, Kind::Agent(_)) {
+        return agent(config, kernel, found, options, arguments).await;
+    }
     if is_command {
         options.streams =
             Streams { stdin: Input::Process, stdout: Sink::Stdout, stderr: Sink::Stderr };
     }
     refuse_what_does_not_fit(is_command, found, &arguments)?;
-    let session = kernel.session(plugin, options)?;
+    // What is typed in is read before there is a run: whoever types may give up.
+    let typed = arguments.input.as_deref().map(input::object).transpose()?;
+    let signals = Signals::watch()?;
+    let session = kernel.session(plugin, options).map_err(|fault| match is_command {
+        true => Failure::from(fault).of_a_command(),
+        false => fault.into(),
+    })?;
     if is_command {
-        return command(kernel, session, arguments).await;
+        return command(kernel, session, arguments.arguments, signals).await;
     }
-    tool(kernel, session, &arguments).await
+    tool(kernel, session, &arguments, typed, signals).await
+}
+
+/// Runs an agent, with its own flags.
+async fn agent(
+    config: &Config,
+    kernel: &Kernel,
+    found: &plugins::Found,
+    options: SessionOptions,
+    arguments: RunArgs,
+) -> Result<Code, Failure> {
+    if arguments.calls_a_tool() || !arguments.arguments.is_empty() {
+        let sentence = "is an agent: it takes a --task, and neither a tool nor arguments after --";
+        return Err(Failure::usage(format!("{} {sentence}", found.origin)));
+    }
+    let RunArgs { plugin, limits, agent, output, .. } = arguments;
+    let spec = agent.spec(&plugin, &options, &limits)?;
+    let patience = agent.patience.0;
+    super::agent::run(config, kernel, spec, options, patience, output).await
 }
 
 /// Before anything is written down: a command has no tools, and a tool no command line.
 fn refuse_what_does_not_fit(
     is_command: bool,
-    found: &plugin::Found,
+    found: &plugins::Found,
     arguments: &RunArgs,
 ) -> Result<(), Failure> {
     let refuse = |sentence: &str| Err(Failure::usage(format!("{} {sentence}", found.origin)));
+    if let Some(flag) = arguments.agent.given() {
+        return refuse(&format!("is no agent: {flag} is for agents"));
+    }
     if is_command && arguments.calls_a_tool() {
         return refuse("is a command and has no tools; give its arguments after `--`");
     }
@@ -125,27 +164,43 @@ pub async fn kernel(config: &Config) -> Result<Kernel, Failure> {
     let builder = Kernel::builder()
         .store(config.store.clone())
         .cache(config.cache_folder.clone(), config.cache_bytes_max)
+        .load_time(config.limits.load)
         .on_compile(terminal::compile_spinner());
     Ok(builder.build().await?)
 }
 
-async fn command(kernel: &Kernel, session: Session, arguments: RunArgs) -> Result<Code, Failure> {
-    let ran = kernel.submit(&session, Syscall::Run { arguments: arguments.arguments }).await;
-    let denials = session.denials();
-    let (code, sentence) = match &ran {
-        Ok(Reply::Exit(exit, _)) => (Code::Guest(low_byte(*exit)), String::new()),
-        Ok(Reply::Definitions(_) | Reply::Output(..)) => (Code::Host, String::new()),
-        Err(fault) => (command_code(fault), fault.to_string()),
+async fn command(
+    kernel: &Kernel,
+    session: Session,
+    arguments: Vec<String>,
+    mut signals: Signals,
+) -> Result<Code, Failure> {
+    let ran = signals.or(kernel.submit(&session, Syscall::Run { arguments })).await;
+    let (denials, limit) = (session.denials(), session.limit());
+    let (code, sentence, outcome) = match &ran {
+        Ok(Ok(Reply::Exit(exit, _))) => (Code::Guest(low_byte(*exit)), String::new(), "ok"),
+        Ok(Ok(Reply::Definitions(_) | Reply::Output(..))) => (Code::Host, String::new(), "fault"),
+        Ok(Err(fault)) => (command_code(fault), fault.to_string(), outcome(Some(fault))),
+        Err(interrupted) => {
+            let Failure { code, sentence } = Failure::from(*interrupted);
+            (code, sentence, Interrupted::OUTCOME)
+        }
     };
-    let outcome = outcome(ran.as_ref().err());
     kernel.close_session(session, outcome).await?;
     if code != Code::Guest(0) {
         render::tell_denials(&denials);
     }
-    match code {
-        Code::Guest(_) if sentence.is_empty() => Ok(code),
-        code => Err(Failure::new(code, sentence)),
+    // A command's own code stays: it may have failed of something else than the limit.
+    let sentence = match (code, limit) {
+        (Code::Guest(1..), Some(limit)) if sentence.is_empty() => limit.to_string(),
+        (_, _) => sentence,
+    };
+    if sentence.is_empty() {
+        return Ok(code);
     }
+    // Its stdout is the command's own, whatever format was asked for.
+    Failure::new(code, sentence).tell(Asked::default());
+    Err(Failure::silent(code))
 }
 
 /// An exit code as the shell sees it.
@@ -159,19 +214,32 @@ fn outcome(fault: Option<&Fault>) -> &'static str {
         None => "ok",
         Some(Code::Denied) => "denied",
         Some(Code::Limit) => "limit",
-        Some(Code::Tool | Code::Usage) => "error",
-        Some(Code::Plugin | Code::Host | Code::Ok | Code::Guest(_)) => "fault",
+        Some(Code::Tool | Code::Usage | Code::Paused) => "error",
+        Some(Code::Signal(_)) => "interrupted",
+        Some(Code::Plugin | Code::Missing | Code::Host | Code::Ok | Code::Guest(_)) => "fault",
     }
 }
 
-async fn tool(kernel: &Kernel, session: Session, arguments: &RunArgs) -> Result<Code, Failure> {
+async fn tool(
+    kernel: &Kernel,
+    session: Session,
+    arguments: &RunArgs,
+    typed: Option<Value>,
+    mut signals: Signals,
+) -> Result<Code, Failure> {
     if !arguments.calls_a_tool() {
-        let listed = list(kernel, &session, arguments.output).await;
+        let listed = match signals.or(list(kernel, &session, arguments.output)).await {
+            Ok(listed) => listed,
+            Err(interrupted) => return close_interrupted(kernel, session, interrupted).await,
+        };
         let word = outcome(listed.as_ref().err());
         kernel.close_session(session, word).await?;
         return terminal::print_line(&listed?);
     }
-    let called = call(kernel, &session, arguments).await;
+    let called = match signals.or(call(kernel, &session, arguments, typed)).await {
+        Ok(called) => called,
+        Err(interrupted) => return close_interrupted(kernel, session, interrupted).await,
+    };
     let chain = session.chain().to_string();
     let denials = session.denials();
     let usage = session.usage();
@@ -186,6 +254,7 @@ async fn tool(kernel: &Kernel, session: Session, arguments: &RunArgs) -> Result<
     let word = outcome(called.as_ref().err());
     // What is told as done is on the disk first.
     kernel.close_session(session, word).await?;
+    drop(signals);
     match arguments.output {
         Format::Json => {
             let text = render::answer_json(&called, &denials, usage, &chain);
@@ -209,6 +278,15 @@ async fn tool(kernel: &Kernel, session: Session, arguments: &RunArgs) -> Result<
     }
 }
 
+async fn close_interrupted(
+    kernel: &Kernel,
+    session: Session,
+    interrupted: Interrupted,
+) -> Result<Code, Failure> {
+    kernel.close_session(session, Interrupted::OUTCOME).await?;
+    Err(interrupted.into())
+}
+
 /// A tool that failed after it was denied something failed of that, whatever it says.
 fn refined(fault: &Fault, denials: &[crate::types::Denial]) -> Code {
     match code_of(fault) {
@@ -228,9 +306,10 @@ async fn call(
     kernel: &Kernel,
     session: &Session,
     arguments: &RunArgs,
+    typed: Option<Value>,
 ) -> Result<crate::types::Output, Called> {
-    let object = match (&arguments.input, &arguments.arg[..]) {
-        (Some(text), _) => input::object(text).map_err(Called::Refused)?,
+    let object = match (typed, &arguments.arg[..]) {
+        (Some(object), _) => object,
         (None, []) => Value::Object(serde_json::Map::new()),
         (None, pairs) => {
             let pairs = input::pairs(pairs).map_err(Called::Refused)?;

@@ -46,6 +46,11 @@ pub fn shown(text: &str) -> String {
     visible(text)
 }
 
+/// [`visible`] for what has one line: a name with a line's end in it would forge another.
+pub fn one_line(text: &str) -> String {
+    visible(text).replace('\n', "\u{240a}").replace('\t', "\u{2409}")
+}
+
 /// A compile shorter than this is not worth a word.
 const PATIENCE: Duration = Duration::from_millis(500);
 
@@ -81,6 +86,19 @@ pub fn compile_spinner() -> impl Fn(CompileEvent) + Send + Sync {
     }
 }
 
+/// A line that says where things stand, on a terminal.
+pub fn status_line() -> impl Fn(&str) + Send + Sync {
+    let bar = ProgressBar::hidden();
+    if io::stderr().is_terminal() {
+        bar.set_style(ProgressStyle::default_spinner());
+        bar.set_draw_target(ProgressDrawTarget::stderr());
+    }
+    move |text| {
+        bar.set_message(one_line(text));
+        bar.tick();
+    }
+}
+
 /// A bar for a guest's progress, on a terminal.
 pub fn progress_bar() -> impl Fn(ProgressReport) + Send + Sync {
     let bar = ProgressBar::hidden();
@@ -107,6 +125,7 @@ mod tests {
 
     #[test]
     fn control_characters_are_shown_and_not_obeyed() {
+        assert_eq!(one_line("a\n\tb\x1b"), "a␊␉b␛");
         assert_eq!(visible("a\x1b[2Jb\r\x7f\u{9b}\n\tc"), "a␛[2Jb␍␡\u{fffd}\n\tc");
     }
 }

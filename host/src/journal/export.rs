@@ -1,10 +1,11 @@
 //! Export: JSON lines, one object a line, and the same verification without the store.
 //!
-//! The first line is the store, then each chain's registration followed by its rows. Hashes and
-//! ids are hexadecimal. A `body` is the JSON that was sealed, byte for byte; one that would not
+//! The first line is the store, then each chain's registration followed by its rows, and the last
+//! line counts them, so that an export that was cut off is known by its end. Hashes and ids are
+//! hexadecimal. A `body` is the JSON that was sealed, byte for byte; one that would not
 //! survive that way stands as text in `body_text`.
 
-use super::heads::hex_bytes;
+use super::heads::{Heads, hex_bytes};
 use super::lines::Lines;
 use super::{JournalError, Report, Verifier};
 use crate::storage::{
@@ -73,7 +74,34 @@ struct RowLine<'a> {
     hash: Cow<'a, str>,
 }
 
-const FORMAT: u32 = 1;
+/// The last line.
+#[derive(Serialize, Deserialize)]
+struct EndLine<'a> {
+    #[serde(rename = "type")]
+    kind: Cow<'a, str>,
+    chains: u64,
+    rows: u64,
+    /// The hash of the last row; empty where there is none.
+    head: Cow<'a, str>,
+}
+
+/// What was written or read so far.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Count {
+    chains: u64,
+    rows: u64,
+    head: Vec<u8>,
+}
+
+impl Count {
+    fn row(&mut self, row: &StoredRow) {
+        self.rows += 1;
+        self.head.clone_from(&row.hash);
+    }
+}
+
+/// 1 had no last line.
+const FORMAT: u32 = 2;
 
 /// Writes an export. Chains that are registered meanwhile are left out. Fails if the store cannot
 /// be read or the output not be written.
@@ -90,6 +118,7 @@ pub async fn export(
     let id = head.id.to_string().into();
     let whole = what == Exported::All;
     line(out, &StoreLine { kind: "store".into(), format: FORMAT, id, whole })?;
+    let mut count = Count::default();
     let mut from = first;
     loop {
         let mut page = store.chains(ChainRange::From(from), PAGE_ROWS_MAX).await?;
@@ -98,9 +127,12 @@ pub async fn export(
         from = newest.number.saturating_add(1);
         for chain in page {
             line(out, &chain_line(&chain))?;
-            export_rows(store, chain.number, out).await?;
+            count.chains += 1;
+            export_rows(store, chain.number, out, &mut count).await?;
         }
     }
+    let Count { chains, rows, head } = &count;
+    line(out, &EndLine { kind: "end".into(), chains: *chains, rows: *rows, head: hex(head) })?;
     out.flush()?;
     Ok(())
 }
@@ -109,6 +141,7 @@ async fn export_rows(
     store: &dyn Storage,
     chain: i64,
     out: &mut (dyn Write + Send),
+    count: &mut Count,
 ) -> Result<(), JournalError> {
     let mut from = i64::MIN;
     loop {
@@ -118,6 +151,7 @@ async fn export_rows(
         from = last.seq.saturating_add(1);
         for row in &page {
             line(out, &row_line(row))?;
+            count.row(row);
         }
     }
 }
@@ -171,31 +205,60 @@ fn row_line(row: &StoredRow) -> RowLine<'_> {
     }
 }
 
-/// Checks an export as [`super::verify`] checks a store. Fails if a line is not one of an export;
-/// what it says is a problem in the report.
-pub fn verify_export(input: impl BufRead) -> Result<Report, JournalError> {
+/// Checks an export as [`super::verify`] checks a store, and, with a head file, that it has what
+/// that says as [`super::verify_against`] does. Fails if a line is not one of an export or head
+/// file; what it says is a problem in the report.
+pub fn verify_export(
+    input: impl BufRead,
+    heads: Option<impl BufRead>,
+) -> Result<Report, JournalError> {
     let mut lines = Lines::new(input, "export");
     let first = lines.next()?.and_then(|line| serde_json::from_str::<StoreLine<'_>>(line).ok());
     let store = first.filter(|first| first.kind == "store" && first.format == FORMAT);
     let store = store.and_then(|line| Some((line.id.parse::<StoreId>().ok()?, line.whole)));
-    let mut verifier = match store {
-        Some((id, true)) => Verifier::new(id),
-        Some((id, false)) => Verifier::partial(id),
-        None => return Err(lines.error("an export of format 1 starts with its store")),
+    let Some((id, whole)) = store else {
+        return Err(lines.error(format!("an export of format {FORMAT} starts with its store")));
     };
-    loop {
-        let Some(line) = lines.next()? else { return Ok(verifier.finish()) };
+    let mut heads = heads.map(Heads::open).transpose()?;
+    let mut verifier = match whole {
+        true => Verifier::new(id),
+        false => Verifier::partial(id),
+    };
+    if let Some(heads) = &heads {
+        verifier = verifier.against(id, heads.store.clone());
+    }
+    let mut count = Count::default();
+    while let Some(line) = lines.next()? {
         match read_line(line) {
-            Ok(Line::Chain(chain)) => verifier.chain(chain, None),
-            Ok(Line::Row(row)) => verifier.row(&row),
+            Ok(Line::Chain(chain)) => {
+                count.chains += 1;
+                let head = heads.as_mut().map_or(Ok(None), |heads| heads.of_chain(chain.number))?;
+                verifier.chain(chain, head);
+            }
+            Ok(Line::Row(row)) => {
+                count.row(&row);
+                verifier.row(&row);
+            }
+            Ok(Line::End(told)) => {
+                if told != count {
+                    verifier.end("its last line does not fit what is before it");
+                }
+                if lines.next()?.is_some() {
+                    return Err(lines.error("nothing follows the last line of an export"));
+                }
+                return Ok(verifier.finish());
+            }
             Err(what) => return Err(lines.error(what)),
         }
     }
+    verifier.end("the export was cut off: its last line is missing");
+    Ok(verifier.finish())
 }
 
 enum Line {
     Chain(ChainRecord),
     Row(StoredRow),
+    End(Count),
 }
 
 fn read_line(line: &str) -> Result<Line, String> {
@@ -204,9 +267,14 @@ fn read_line(line: &str) -> Result<Line, String> {
     let read = match &*tag.kind {
         "chain" => chain_record(serde_json::from_str(line).map_err(wrong)?).map(Line::Chain),
         "row" => stored_row(serde_json::from_str(line).map_err(wrong)?).map(Line::Row),
-        other => return Err(format!("`{other}` is neither `chain` nor `row`")),
+        "end" => end(serde_json::from_str(line).map_err(wrong)?).map(Line::End),
+        other => return Err(format!("`{other}` is none of `chain`, `row` and `end`")),
     };
     read.ok_or_else(|| "a hash or id is not hexadecimal".to_owned())
+}
+
+fn end(line: EndLine<'_>) -> Option<Count> {
+    Some(Count { chains: line.chains, rows: line.rows, head: hex_bytes(&line.head)? })
 }
 
 fn chain_record(line: ChainLine<'_>) -> Option<ChainRecord> {

@@ -42,6 +42,8 @@ pub(super) struct Heads<R> {
     pub(super) store: StoreHead,
     /// A line that was read, and is about a later chain than those asked for.
     ahead: Option<ChainHead>,
+    /// The newest chain that was asked for.
+    asked: i64,
 }
 
 impl<R: BufRead> Heads<R> {
@@ -51,19 +53,29 @@ impl<R: BufRead> Heads<R> {
         let store = lines.next()?.and_then(store_head);
         let wrong = || lines.error(format!("expected `{MAGIC} {VERSION} STORE CHAINS LINK`"));
         let store = store.ok_or_else(wrong)?;
-        Ok(Self { lines, store, ahead: None })
+        Ok(Self { lines, store, ahead: None, asked: 0 })
     }
 
     /// The head of this chain, if there is one; chains are asked for in ascending order. Fails on
-    /// a line that is none.
+    /// a line that is none, and where a chain that the first line counts has no line.
     pub(super) fn of_chain(&mut self, number: i64) -> Result<Option<ChainHead>, JournalError> {
         while self.ahead.as_ref().is_none_or(|head| head.number < number) {
             self.ahead = self.next()?;
             if self.ahead.is_none() {
-                return Ok(None);
+                break;
             }
         }
-        Ok(self.ahead.take_if(|head| head.number == number))
+        let head = self.ahead.take_if(|head| head.number == number);
+        // What is doubled or out of place is not the head file's fault.
+        let in_order = number > self.asked && number <= self.store.chains;
+        self.asked = self.asked.max(number);
+        if head.is_none() && in_order {
+            let chains = self.store.chains;
+            let what =
+                format!("its first line counts {chains} chains, and chain {number} has none");
+            return Err(self.lines.error(format!("{what}: it was shortened")));
+        }
+        Ok(head)
     }
 
     /// The next line; `None` at the end.

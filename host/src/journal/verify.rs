@@ -149,7 +149,7 @@ impl Verifier {
     }
 
     /// Also expects at least what a head kept elsewhere says of the store.
-    fn against(mut self, store: StoreId, head: StoreHead) -> Self {
+    pub(super) fn against(mut self, store: StoreId, head: StoreHead) -> Self {
         if head.id != store {
             let what = format!("its id is {store}, but the head is of store {}", head.id);
             self.problem(None, None, what);
@@ -165,15 +165,10 @@ impl Verifier {
         if self.whole {
             self.chain_order(&record);
         }
-        let counted = self.head.as_ref().is_some_and(|store| record.number <= store.chains);
         match &head {
             Some(head) if head.id != record.id => {
                 let what = format!("it stands where the head has chain {}", Hex(&head.id));
                 self.problem(Some(&record), None, what);
-            }
-            None if counted => {
-                let what = "it is older than the head, but the head file has no line for it";
-                self.problem(Some(&record), None, what.to_owned());
             }
             _ => {}
         }
@@ -220,6 +215,12 @@ impl Verifier {
         self.current = Some(chain);
     }
 
+    /// What is wrong with the end of the stream itself.
+    pub(super) fn end(&mut self, what: &str) {
+        self.end_chain();
+        self.problem(None, None, what.to_owned());
+    }
+
     fn end_chain(&mut self) {
         let Some(chain) = self.current.take() else { return };
         if chain.next == 0 {
@@ -241,7 +242,8 @@ impl Verifier {
     /// The end of the stream.
     pub fn finish(mut self) -> Report {
         self.end_chain();
-        if let Some(head) = self.head.take().filter(|head| head.chains >= self.next) {
+        let behind = |head: &StoreHead| self.whole && head.chains >= self.next;
+        if let Some(head) = self.head.take_if(|head| behind(head)) {
             let chains = missing("chain", self.next, head.chains);
             self.problem(None, None, format!("its end was cut off: {chains}, going by the head"));
         }

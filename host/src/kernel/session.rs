@@ -13,11 +13,12 @@ use crate::journal::{
     Body, Chain, ChainId, Class, Closing, Journal, JournalError, Opening, Row, RowKind,
 };
 use crate::kernel::{Fault, Plugin};
+use crate::sandbox::Ended;
 use crate::sandbox::host::call::Progress;
-use crate::sandbox::limits::Limits;
+use crate::sandbox::limits::{LimitName, Limits};
 use crate::sandbox::state::{Ambient, Input, Setup};
 use crate::sandbox::stdio::Sink;
-use crate::types::{CallId, Definition, Denial, Usage};
+use crate::types::{CallId, Definition, Denial, LimitHit, ToolError, Usage};
 
 /// Standard streams of a session's programs.
 #[derive(Clone, Debug)]
@@ -71,6 +72,7 @@ pub struct Session {
     chain: Chain,
     total: std::sync::Mutex<Usage>,
     denials: std::sync::Mutex<Vec<Denial>>,
+    limit: std::sync::Mutex<Option<LimitHit>>,
 }
 
 /// A call that was taken on, with its gate.
@@ -79,8 +81,41 @@ pub(super) struct Call {
     gate: Arc<Gate>,
 }
 
+impl Call {
+    /// A guest's error, as far as the host knows of it: that a grant is missing, a limit was
+    /// reached or a person said no is the host's to say, and in the guest's mouth its word alone.
+    /// What failed after the host refused something because of a limit failed of that limit.
+    pub(super) fn believed(&self, error: ToolError, refused: Option<LimitHit>) -> ToolError {
+        let word = |text: &str| ToolError::Failed(format!("the plugin says: {text}"));
+        let limit = self.gate.limit();
+        match error {
+            ToolError::Denied(told) => {
+                let denials = self.gate.denials();
+                let same = |known: &&Denial| {
+                    known.capability == told.capability && known.target == told.target
+                };
+                match denials.iter().find(same).or(denials.last()) {
+                    Some(known) => ToolError::Denied(known.clone()),
+                    None => word(&told.to_string()),
+                }
+            }
+            ToolError::Limit(told) => {
+                limit.or(refused).map_or_else(|| word(&told.to_string()), ToolError::Limit)
+            }
+            ToolError::Rejected(_) => word(&error.to_string()),
+            ToolError::Unavailable(_) | ToolError::Failed(_) | ToolError::Other(..) => {
+                limit.map_or(error, ToolError::Limit)
+            }
+            // They say that nothing was tried.
+            ToolError::UnknownTool(_)
+            | ToolError::InvalidArguments(_)
+            | ToolError::Interrupted(_) => error,
+        }
+    }
+}
+
 /// Characters of a component's hash by which a grant may name it.
-const HASH_CHARS_MIN: usize = 16;
+pub const HASH_CHARS_MIN: usize = 16;
 
 /// Denials that a session remembers, for the sentences that it tells at the end.
 const DENIALS_MAX: usize = 64;
@@ -88,6 +123,23 @@ const DENIALS_MAX: usize = 64;
 impl Session {
     pub(super) fn open(
         journal: &Journal,
+        plugin: Arc<Plugin>,
+        options: SessionOptions,
+    ) -> Result<Self, Fault> {
+        let program = &plugin.program;
+        let written: Vec<String> = options.grants.iter().map(|(_, text)| text.clone()).collect();
+        let chain = journal.chain(Opening {
+            plugin: &program.name,
+            component: Some(program.hash),
+            host_version: env!("CARGO_PKG_VERSION"),
+            grants: &written,
+        });
+        Self::open_in(chain, plugin, options)
+    }
+
+    /// Opens a session that is written down in a chain that is open already: an agent's.
+    pub(super) fn open_in(
+        chain: Chain,
         plugin: Arc<Plugin>,
         options: SessionOptions,
     ) -> Result<Self, Fault> {
@@ -103,13 +155,6 @@ impl Session {
         };
         let authority = Authority::for_plugin(&meant, asks, &grants, &options.denied_paths)
             .map_err(|error| Fault::Caller(error.to_string()))?;
-        let written: Vec<String> = options.grants.iter().map(|(_, text)| text.clone()).collect();
-        let chain = journal.chain(Opening {
-            plugin: &program.name,
-            component: Some(program.hash),
-            host_version: env!("CARGO_PKG_VERSION"),
-            grants: &written,
-        });
         let authority = Arc::new(authority);
         Ok(Self {
             plugin,
@@ -118,6 +163,7 @@ impl Session {
             chain,
             total: Default::default(),
             denials: Default::default(),
+            limit: Default::default(),
         })
     }
 
@@ -134,6 +180,12 @@ impl Session {
     /// What its calls were denied, at most 64.
     pub fn denials(&self) -> Vec<Denial> {
         self.denials.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// The last limit because of which its last call was refused something, whether or not that
+    /// call ended well.
+    pub fn limit(&self) -> Option<LimitHit> {
+        self.limit.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
     /// What its calls used: times added up, the largest memory.
@@ -178,7 +230,9 @@ impl Session {
     }
 
     fn gate(&self, id: CallId, authority: Arc<Authority>) -> Arc<Gate> {
-        Arc::new(Gate::new(authority, self.chain.clone(), id, self.plugin.program.hash))
+        let rows = self.options.limits.hit(LimitName::Rows);
+        let hash = self.plugin.program.hash;
+        Arc::new(Gate::new(authority, self.chain.clone(), id, hash, rows))
     }
 
     fn row<'a>(&'a self, kind: RowKind, call: CallId, target: &'a str) -> Row<'a> {
@@ -227,6 +281,9 @@ impl Session {
             stdout: streams.stdout.clone(),
             stderr: streams.stderr.clone(),
             progress: progress.clone(),
+            desk: None,
+            fate: None,
+            turn: None,
         }
     }
 
@@ -263,6 +320,8 @@ impl Session {
         total.wall_us = total.wall_us.saturating_add(usage.wall_us);
         total.cpu_us = total.cpu_us.saturating_add(usage.cpu_us);
         total.memory_bytes = total.memory_bytes.max(usage.memory_bytes);
+        let mut limit = self.limit.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        *limit = call.gate.limit();
         let mut denials = self.denials.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         for denial in call.gate.denials() {
             if denials.len() < DENIALS_MAX && !denials.contains(&denial) {
@@ -302,6 +361,7 @@ async fn let_through(
     match gate.perform(request, give).await {
         Ok(pair) => Ok(Some(pair)),
         Err(Refusal::Denied(_)) => Ok(None),
+        Err(Refusal::Limit(limit)) => Err(Fault::Ended(Ended::Limit(limit))),
         Err(Refusal::Journal(error)) => Err(error.into()),
         Err(Refusal::Effect(never)) => match never {},
     }

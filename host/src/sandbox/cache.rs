@@ -9,14 +9,16 @@
 //! The code's file is mapped, not read: of 60 MB of compiled Python most is never touched.
 //!
 //! Two hosts may share a cache: files are written aside and renamed, so a reader sees a whole
-//! file or none.
+//! file or none. Of those that want one component at once, one compiles it and the others wait for
+//! the lock on a file of its name.
 
 use std::ffi::OsStr;
+use std::fs::TryLockError;
 use std::hash::{Hash, Hasher};
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
@@ -32,6 +34,13 @@ const NOTE_BYTES: usize = MAGIC.len() + 2 * blake3::OUT_LEN;
 const KEY_FILE: &str = "key";
 const CODE: &str = "cwasm";
 const NOTE: &str = "note";
+const LOCK: &str = "lock";
+
+/// How long one host waits for another that compiles the same: the largest components take half
+/// of it, and a host that was stopped there must not stop all others.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How often it looks again.
+const AGAIN: Duration = Duration::from_millis(10);
 
 /// A file that was not renamed into place by then never will be.
 const LEFTOVER: Duration = Duration::from_secs(3600);
@@ -53,13 +62,35 @@ pub struct CacheError {
     source: io::Error,
 }
 
-/// A folder of compiled components.
+/// A folder of compiled components, to look at and to clear: for that nobody needs its key.
 #[derive(Debug)]
-pub struct CompileCache {
+pub struct CacheFolder {
     path: PathBuf,
     dir: Dir,
+}
+
+/// A folder of compiled components with its key: what is sealed with it can be loaded.
+#[derive(Debug)]
+pub struct CompileCache {
+    folder: CacheFolder,
     key: [u8; 32],
     bytes_max: u64,
+}
+
+/// The right to compile one component while others wait. It ends with this value, or with the
+/// process.
+#[derive(Debug)]
+pub struct Compiling<'a> {
+    folder: &'a CacheFolder,
+    name: String,
+    _locked: std::fs::File,
+}
+
+impl Drop for Compiling<'_> {
+    fn drop(&mut self) {
+        // Those who wait hold the file itself; what is left over goes with the old files.
+        let _removed = self.folder.remove(&self.name);
+    }
 }
 
 /// One cached file, as `aos-host cache list` shows it.
@@ -73,16 +104,15 @@ pub struct Entry {
     pub used: SystemTime,
 }
 
-impl CompileCache {
-    /// Opens the cache in `path`, made if it is missing, kept below `bytes_max` bytes.
+impl CacheFolder {
+    /// Opens the cache in `path`, made if it is missing.
     ///
     /// # Errors
-    /// When the folder or its key cannot be made or read, or belongs to others.
-    pub fn open(path: &Path, bytes_max: u64) -> Result<Self, CacheError> {
-        let fail = |source| CacheError { path: path.to_owned(), source };
-        let dir = private_dir(path).map_err(fail)?;
-        let key = load_key(&dir).map_err(fail)?;
-        Ok(Self { path: path.to_owned(), dir, key, bytes_max })
+    /// When the folder cannot be made or read, or belongs to others.
+    pub fn open(path: &Path) -> Result<Self, CacheError> {
+        let dir =
+            private_dir(path).map_err(|source| CacheError { path: path.to_owned(), source })?;
+        Ok(Self { path: path.to_owned(), dir })
     }
 
     /// Where the cache lies.
@@ -90,44 +120,8 @@ impl CompileCache {
         &self.path
     }
 
-    /// The compiled form of a component, or none when it is missing, changed or foreign.
-    pub fn load(&self, engine: &Engine, hash: ComponentHash) -> Option<Component> {
-        let note = note_name(engine, hash);
-        let code = self.noted(&note)?;
-        let file = self.dir.open(code_name(code)).ok()?.into_std();
-        if file.metadata().ok()?.len() > FILE_BYTES_MAX {
-            return None;
-        }
-        // The open file is what is checked and what is mapped, whatever its name leads to by then.
-        let path = format!("/dev/fd/{}", file.as_raw_fd());
-        if hash_file(&path, file.metadata().ok()?.len()).ok()? != code {
-            return None;
-        }
-        let component = deserialize(engine, &path).ok()?;
-        // Eviction goes by time of use; a cache that cannot note it still works.
-        let _noted = file.set_modified(SystemTime::now());
-        Some(component)
-    }
-
-    /// Keeps a compiled component.
-    ///
-    /// # Errors
-    /// When it cannot be serialised or written; the caller goes on with what it compiled.
-    pub fn store(
-        &self,
-        engine: &Engine,
-        hash: ComponentHash,
-        component: &Component,
-    ) -> wasmtime::Result<()> {
-        let code = component.serialize()?;
-        if code.len() as u64 > FILE_BYTES_MAX.min(self.bytes_max) {
-            return Ok(());
-        }
-        let of_code = blake3::hash(&code);
-        let note = note_name(engine, hash);
-        self.write(&code_name(of_code), &[&code])?;
-        self.write(&note, &[MAGIC, of_code.as_bytes(), self.seal(&note, of_code).as_bytes()])?;
-        Ok(self.evict()?)
+    fn fail(&self, source: io::Error) -> CacheError {
+        CacheError { path: self.path.clone(), source }
     }
 
     /// What the cache holds, most recently used first.
@@ -161,18 +155,102 @@ impl CompileCache {
         let entries = self.entries()?;
         for entry in self.dir.entries()? {
             let name = entry?.file_name().to_string_lossy().into_owned();
-            // The key stays: another host may hold it.
-            if name != KEY_FILE {
+            // A good key stays: another host may hold it. A broken one is made anew.
+            if name != KEY_FILE || !self.key_is_good() {
                 self.remove(&name)?;
             }
         }
         Ok((entries.len(), entries.iter().map(|entry| entry.bytes).sum()))
     }
 
+    fn key_is_good(&self) -> bool {
+        self.dir.symlink_metadata(KEY_FILE).is_ok_and(|found| found.is_file())
+            && read_key(&self.dir).is_ok()
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        match self.dir.remove_file(name) {
+            // Another host was faster.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        }
+    }
+}
+
+impl CompileCache {
+    /// Opens the cache in `path`, made if it is missing, kept below `bytes_max` bytes.
+    ///
+    /// # Errors
+    /// When the folder or its key cannot be made or read, or belongs to others.
+    pub fn open(path: &Path, bytes_max: u64) -> Result<Self, CacheError> {
+        let folder = CacheFolder::open(path)?;
+        let key = load_key(&folder.dir).map_err(|source| folder.fail(source))?;
+        Ok(Self { folder, key, bytes_max })
+    }
+
+    /// The compiled form of a component, or none when it is missing, changed or foreign.
+    pub fn load(&self, engine: &Engine, hash: ComponentHash) -> Option<Component> {
+        let note = note_name(engine, hash);
+        let code = self.noted(&note)?;
+        let file = self.folder.dir.open(code_name(code)).ok()?.into_std();
+        if file.metadata().ok()?.len() > FILE_BYTES_MAX {
+            return None;
+        }
+        // The open file is what is checked and what is mapped, whatever its name leads to by then.
+        let path = format!("/dev/fd/{}", file.as_raw_fd());
+        if hash_file(&path, file.metadata().ok()?.len()).ok()? != code {
+            return None;
+        }
+        let component = deserialize(engine, &path).ok()?;
+        // Eviction goes by time of use; a cache that cannot note it still works.
+        let _noted = file.set_modified(SystemTime::now());
+        Some(component)
+    }
+
+    /// Waits until nobody else compiles this component, at most [`PATIENCE`]; then whoever asks
+    /// compiles it himself. None where there is no lock to be had: a component that is compiled
+    /// twice costs time and nothing else.
+    pub fn wait_for_others(&self, engine: &Engine, hash: ComponentHash) -> Option<Compiling<'_>> {
+        let name = format!("{}.{LOCK}", note_name(engine, hash));
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).mode(0o600);
+        let file = self.folder.dir.open_with(&name, &options).ok()?.into_std();
+        let began = Instant::now();
+        while began.elapsed() < PATIENCE {
+            match file.try_lock() {
+                Ok(()) => return Some(Compiling { folder: &self.folder, name, _locked: file }),
+                Err(TryLockError::WouldBlock) => std::thread::sleep(AGAIN),
+                Err(TryLockError::Error(_)) => return None,
+            }
+        }
+        None
+    }
+
+    /// Keeps a compiled component.
+    ///
+    /// # Errors
+    /// When it cannot be serialised or written; the caller goes on with what it compiled.
+    pub fn store(
+        &self,
+        engine: &Engine,
+        hash: ComponentHash,
+        component: &Component,
+    ) -> wasmtime::Result<()> {
+        let code = component.serialize()?;
+        if code.len() as u64 > FILE_BYTES_MAX.min(self.bytes_max) {
+            return Ok(());
+        }
+        let of_code = blake3::hash(&code);
+        let note = note_name(engine, hash);
+        self.write(&code_name(of_code), &[&code])?;
+        self.write(&note, &[MAGIC, of_code.as_bytes(), self.seal(&note, of_code).as_bytes()])?;
+        Ok(self.evict()?)
+    }
+
     /// The hash of the code that a note names, if this cache's key sealed it.
     fn noted(&self, name: &str) -> Option<blake3::Hash> {
         let mut note = [0; NOTE_BYTES];
-        self.dir.open(name).ok()?.read_exact(&mut note).ok()?;
+        self.folder.dir.open(name).ok()?.read_exact(&mut note).ok()?;
         let (magic, rest) = note.split_at(MAGIC.len());
         let (code, seal) = rest.split_at(blake3::OUT_LEN);
         let code = blake3::Hash::from_slice(code).ok()?;
@@ -191,23 +269,23 @@ impl CompileCache {
     fn write(&self, name: &str, parts: &[&[u8]]) -> io::Result<()> {
         let aside = format!("{name}.{}.tmp", uuid::Uuid::now_v7());
         let written = || -> io::Result<()> {
-            let mut file = self.dir.open_with(&aside, &new_private_file())?;
+            let mut file = self.folder.dir.open_with(&aside, &new_private_file())?;
             parts.iter().try_for_each(|part| file.write_all(part))?;
-            self.dir.rename(&aside, &self.dir, name)
+            self.folder.dir.rename(&aside, &self.folder.dir, name)
         };
         written().inspect_err(|_| {
             // What was half written must not stay; that it may fail too changes nothing.
-            let _removed = self.dir.remove_file(&aside);
+            let _removed = self.folder.dir.remove_file(&aside);
         })
     }
 
     fn evict(&self) -> io::Result<()> {
         self.remove_leftovers()?;
         let mut bytes = 0;
-        for entry in self.entries()? {
+        for entry in self.folder.entries()? {
             bytes += entry.bytes;
             if bytes > self.bytes_max {
-                self.remove(&entry.name)?;
+                self.folder.remove(&entry.name)?;
             }
         }
         Ok(())
@@ -215,23 +293,16 @@ impl CompileCache {
 
     /// What a host left that was killed while it wrote.
     fn remove_leftovers(&self) -> io::Result<()> {
-        for entry in self.dir.entries()? {
+        for entry in self.folder.dir.entries()? {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
             let age = entry.metadata()?.modified()?.into_std().elapsed().unwrap_or_default();
-            if name.ends_with(".tmp") && age > LEFTOVER {
-                self.remove(&name)?;
+            let ours = name.ends_with(".tmp") || name.ends_with(LOCK);
+            if ours && age > LEFTOVER {
+                self.folder.remove(&name)?;
             }
         }
         Ok(())
-    }
-
-    fn remove(&self, name: &str) -> io::Result<()> {
-        match self.dir.remove_file(name) {
-            // Another host was faster.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            other => other,
-        }
     }
 }
 
@@ -293,15 +364,19 @@ fn new_private_file() -> OpenOptions {
 }
 
 fn load_key(dir: &Dir) -> io::Result<[u8; 32]> {
-    match dir.open(KEY_FILE) {
-        Ok(mut file) => {
-            let mut key = [0; 32];
-            file.read_exact(&mut key)?;
-            Ok(key)
-        }
+    match read_key(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => make_key(dir),
-        Err(error) => Err(error),
+        Err(error) => Err(io::Error::other(format!(
+            "its key cannot be read ({error}); `aos-host cache clear` makes it anew"
+        ))),
+        key => key,
     }
+}
+
+fn read_key(dir: &Dir) -> io::Result<[u8; 32]> {
+    let mut key = [0; 32];
+    dir.open(KEY_FILE)?.read_exact(&mut key)?;
+    Ok(key)
 }
 
 fn make_key(dir: &Dir) -> io::Result<[u8; 32]> {
@@ -353,7 +428,7 @@ mod tests {
     }
 
     fn only_file(fixture: &Fixture, ending: &str) -> PathBuf {
-        let files = std::fs::read_dir(open(fixture).path()).expect("lists");
+        let files = std::fs::read_dir(open(fixture).folder.path()).expect("lists");
         let mut files = files.map(|file| file.expect("an entry").path());
         files.find(|path| path.extension() == Some(OsStr::new(ending))).expect("is there")
     }
@@ -413,7 +488,7 @@ mod tests {
         let cache = open(&fixture);
         cache.store(&fixture.engine, fixture.hash, &fixture.component).expect("stores");
         let other = ComponentHash::of(b"other");
-        let name = cache.path().join(note_name(&fixture.engine, other));
+        let name = cache.folder.path().join(note_name(&fixture.engine, other));
         std::fs::rename(only_file(&fixture, NOTE), name).expect("renames");
         assert!(cache.load(&fixture.engine, other).is_none());
     }
@@ -423,7 +498,7 @@ mod tests {
         let fixture = fixture();
         let cache = open(&fixture);
         cache.store(&fixture.engine, fixture.hash, &fixture.component).expect("stores");
-        std::fs::write(cache.path().join(KEY_FILE), [7; 32]).expect("writes");
+        std::fs::write(cache.folder.path().join(KEY_FILE), [7; 32]).expect("writes");
         assert!(open(&fixture).load(&fixture.engine, fixture.hash).is_none());
     }
 
@@ -438,7 +513,7 @@ mod tests {
             let mode = std::fs::metadata(path).expect("metadata").permissions().mode();
             assert_eq!(mode & 0o777, 0o600);
         }
-        let key = std::fs::metadata(cache.path().join(KEY_FILE)).expect("metadata");
+        let key = std::fs::metadata(cache.folder.path().join(KEY_FILE)).expect("metadata");
         assert_eq!(key.permissions().mode() & 0o777, 0o600);
     }
 

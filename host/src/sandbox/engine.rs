@@ -41,9 +41,9 @@ const POOL_CORE_INSTANCES: u32 = 8;
 const POOL_MEMORIES: u32 = 1;
 const POOL_TABLES: u32 = 4;
 /// Elements of one table in the pool.
-const POOL_TABLE_ELEMENTS: usize = 10_000;
+pub(crate) const POOL_TABLE_ELEMENTS: usize = 10_000;
 /// Bytes of one memory in the pool: the default limit on memory.
-const POOL_MEMORY_BYTES: usize = 256 << 20;
+pub(crate) const POOL_MEMORY_BYTES: usize = 256 << 20;
 
 /// Of each slot's memory, what stays mapped for its next guest. Bounds what idle slots hold:
 /// 100 of them are kept warm.

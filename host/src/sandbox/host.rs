@@ -1,5 +1,6 @@
 //! What guests import. Each file turns WIT values into a request and back; it decides nothing.
 
+pub mod agent;
 pub mod bindings;
 pub mod call;
 pub mod clock;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use wasmtime::ResourceLimiter;
 
+use crate::sandbox::engine::POOL_MEMORY_BYTES;
 use crate::types::LimitHit;
 
 const MIB: u64 = 1 << 20;
@@ -33,10 +34,16 @@ pub struct Limits {
     pub open_files: u64,
     /// Random bytes per call of the random interface.
     pub random_bytes: u64,
-    /// Bytes of one set of HTTP header fields.
+    /// Bytes of one set of HTTP header fields. A response may have one field for each
+    /// [`Limits::FIELD_BYTES`] of them.
     pub http_fields_bytes: u64,
     /// Bytes of one HTTP body, in either direction.
     pub http_body_bytes: u64,
+    /// Rows that the effects of one call may put into the journal.
+    pub rows: u64,
+    /// Time to load a component: to read, adapt and compile it. Not of a call but of the host, so
+    /// that sessions do not differ in it.
+    pub load: Duration,
     /// Wasm stack of one call, in bytes: fixed by the engine, so it has no flag.
     pub stack_bytes: u64,
 }
@@ -61,6 +68,10 @@ impl Default for Limits {
             random_bytes: MIB,
             http_fields_bytes: 128 * 1024,
             http_body_bytes: 64 * MIB,
+            // Ten megabytes or so of journal, and some seconds of a disk's time.
+            rows: 100_000,
+            // Ten times what the largest known components take: 60 MB of Python in half a minute.
+            load: Duration::from_secs(300),
             stack_bytes: super::engine::WASM_STACK_BYTES as u64,
         }
     }
@@ -93,11 +104,18 @@ pub enum LimitName {
     HttpFields,
     /// `http_body_bytes`.
     HttpBody,
+    /// `rows`.
+    Rows,
+    /// `load`.
+    Load,
     /// `stack_bytes`.
     Stack,
 }
 
 impl Limits {
+    /// Header fields are seldom shorter, so that their bytes are the limit that is met first.
+    pub const FIELD_BYTES: u64 = 32;
+
     /// The error that names a limit: its value in force, its unit and the flag that raises it.
     pub fn hit(&self, name: LimitName) -> LimitHit {
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
@@ -118,6 +136,8 @@ impl Limits {
                 ("http-fields", self.http_fields_bytes, "bytes", "--max-http-fields")
             }
             LimitName::HttpBody => ("http-body", self.http_body_bytes, "bytes", "--max-http-body"),
+            LimitName::Rows => ("rows", self.rows, "journal rows", "--max-rows"),
+            LimitName::Load => ("load", millis(self.load), "ms", "--max-load"),
             LimitName::Stack => ("stack", self.stack_bytes, "bytes", "no flag"),
         };
         LimitHit { name: text.into(), value, unit: unit.into(), remedy: flag.into() }
@@ -132,6 +152,7 @@ pub struct MemoryLimiter {
     bytes: u64,
     bytes_peak: u64,
     refused: bool,
+    slot_full: bool,
 }
 
 /// A table element is a pointer in wasmtime's runtime.
@@ -144,12 +165,22 @@ const ITEMS_MAX: usize = 1_000;
 impl MemoryLimiter {
     /// A limiter for one store.
     pub fn new(bytes_max: u64) -> Self {
-        Self { bytes_max, bytes: 0, bytes_peak: 0, refused: false }
+        Self { bytes_max, bytes: 0, bytes_peak: 0, refused: false, slot_full: false }
     }
 
     /// The largest sum so far, in bytes.
     pub fn bytes_peak(&self) -> u64 {
         self.bytes_peak
+    }
+
+    /// The size of a daemon's memories, when that refused a growth which the limit would allow.
+    pub fn slot_full(&self) -> Option<LimitHit> {
+        self.slot_full.then(|| LimitHit {
+            name: "memory".into(),
+            value: POOL_MEMORY_BYTES as u64,
+            unit: "bytes in one memory of a daemon".into(),
+            remedy: "running it with `aos-host run`".into(),
+        })
     }
 
     /// True when a growth was refused: a trap after that is most likely its consequence.
@@ -176,8 +207,10 @@ impl ResourceLimiter for MemoryLimiter {
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        // A growth past the memory's own maximum fails anyway and must not be counted.
+        // A growth past the memory's own maximum fails anyway and must not be counted. Where that
+        // maximum is the pool's, it is not the guest's own doing.
         if maximum.is_some_and(|maximum| desired > maximum) {
+            self.slot_full |= maximum == Some(POOL_MEMORY_BYTES);
             return Ok(false);
         }
         Ok(self.grow(current as u64, desired as u64))
@@ -263,6 +296,16 @@ mod tests {
         assert!(!limiter.memory_growing(0, 90, Some(80)).expect("no error"));
         assert!(!limiter.refused());
         assert!(limiter.memory_growing(0, 80, Some(80)).expect("no error"));
+    }
+
+    #[test]
+    fn a_growth_that_the_pools_slot_refuses_is_told_as_such() {
+        let mut limiter = MemoryLimiter::new(u64::MAX);
+        let beyond = POOL_MEMORY_BYTES + 1;
+        assert!(!limiter.memory_growing(0, beyond, Some(beyond - 2)).expect("no error"));
+        assert_eq!(limiter.slot_full(), None);
+        assert!(!limiter.memory_growing(0, beyond, Some(POOL_MEMORY_BYTES)).expect("no error"));
+        assert_eq!(limiter.slot_full().expect("full").value, POOL_MEMORY_BYTES as u64);
     }
 
     #[test]

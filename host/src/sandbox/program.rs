@@ -1,8 +1,11 @@
 //! From bytes to a program that can be instantiated: read, adapt, compile or load, link.
 
+mod exit;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME;
 use wasmtime::Engine;
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
 use wasmtime_wasi::{p2, p3};
@@ -10,12 +13,14 @@ use wit_component::ComponentEncoder;
 
 use crate::sandbox::cache::CompileCache;
 use crate::sandbox::concurrency::is_wasi_0_3;
+use crate::sandbox::engine::Concurrency;
 use crate::sandbox::host::bindings::ToolPre;
-use crate::sandbox::host::link::{Unoffered, unoffered};
+use crate::sandbox::host::bindings::agent::AgentPre;
+use crate::sandbox::host::link::{Unoffered, is_agent, unoffered};
 use crate::sandbox::manifest::Manifest;
 use crate::sandbox::plain::Exports;
 use crate::sandbox::state::State;
-use crate::types::ComponentHash;
+use crate::types::{ComponentHash, LimitHit};
 
 /// A component larger than this is refused before anything reads it.
 pub const COMPONENT_BYTES_MAX: u64 = 256 << 20;
@@ -38,6 +43,9 @@ pub enum BadPlugin {
     /// It exports nothing that can be run or called.
     #[error("{0}")]
     NothingToRun(String),
+    /// It is larger, or takes longer to load, than the host allows.
+    #[error("loading it: {0}")]
+    Budget(LimitHit),
 }
 
 fn unoffered_sentence(unoffered: &[Unoffered]) -> String {
@@ -49,6 +57,8 @@ fn unoffered_sentence(unoffered: &[Unoffered]) -> String {
 pub enum Kind {
     /// `aos:tool/tools`: a catalogue of tools.
     Tool(ToolPre<State>),
+    /// `aos:agent/program`: an agent.
+    Agent(AgentPre<State>),
     /// `wasi:cli/run`: a command.
     Command(Entry),
     /// Anything else: its functions are tools.
@@ -68,6 +78,7 @@ impl Kind {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Tool(_) => "tool plugin",
+            Self::Agent(_) => "agent",
             Self::Command(_) => "command",
             Self::Plain(_) => "plain component",
         }
@@ -112,6 +123,7 @@ pub enum CompileEvent {
 pub(crate) struct Loader<'a> {
     pub(crate) engine: &'a Engine,
     pub(crate) linker: &'a Linker<State>,
+    pub(crate) concurrency: Concurrency,
     pub(crate) cache: Option<&'a CompileCache>,
     pub(crate) on_compile: Option<&'a OnCompile>,
 }
@@ -133,6 +145,13 @@ impl Loader<'_> {
         if !missing.is_empty() {
             return Err(BadPlugin::Imports(missing));
         }
+        if self.concurrency == Concurrency::On && is_agent(&component, self.engine) {
+            return Err(BadPlugin::NothingToRun(
+                "it is an agent that has async functions, streams or futures, and agents run \
+                 without: rebuild it for WASI 0.2"
+                    .into(),
+            ));
+        }
         let pre = self
             .linker
             .instantiate_pre(&component)
@@ -146,7 +165,13 @@ impl Loader<'_> {
     /// From the cache, or compiled and then kept there.
     fn component(&self, hash: ComponentHash, binary: &[u8]) -> Result<Component, BadPlugin> {
         let key = cache_key(hash);
-        if let Some(component) = self.cache.and_then(|cache| cache.load(self.engine, key)) {
+        let cached = || self.cache.and_then(|cache| cache.load(self.engine, key));
+        if let Some(component) = cached() {
+            return Ok(component);
+        }
+        // Of many hosts that start at once one compiles, and the others find it done.
+        let _compiling = self.cache.and_then(|cache| cache.wait_for_others(self.engine, key));
+        if let Some(component) = cached() {
             return Ok(component);
         }
         let adapted;
@@ -161,6 +186,7 @@ impl Loader<'_> {
         self.tell(CompileEvent::Begins(binary.len()));
         let compiled = Component::from_binary(self.engine, binary);
         self.tell(CompileEvent::Ended(began.elapsed()));
+        tracing::debug!("compiled {hash} in {:?}", began.elapsed());
         let component = compiled.map_err(|error| BadPlugin::Invalid(one_line(&error)))?;
         if let Some(cache) = self.cache
             && let Err(error) = cache.store(self.engine, key, &component)
@@ -187,9 +213,7 @@ impl Loader<'_> {
             return Ok(Kind::Tool(ToolPre::new(pre.clone()).map_err(wrong)?));
         }
         if exports("aos:agent/program") {
-            return Err(BadPlugin::NothingToRun(
-                "it is an agent; this version runs tools, commands and plain components".into(),
-            ));
+            return Ok(Kind::Agent(AgentPre::new(pre.clone()).map_err(wrong)?));
         }
         if let Some(entry) = self.entry(component, pre)? {
             return Ok(Kind::Command(entry));
@@ -233,10 +257,14 @@ impl Loader<'_> {
 
 use wasmparser::Parser;
 
+/// Changes with how this host adapts: what an older one adapted is adapted anew.
+const ADAPTED: &[u8] = b"exit codes";
+
 /// The adapter is part of what a core module becomes, so it is part of its key.
 fn cache_key(hash: ComponentHash) -> ComponentHash {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&hash.0);
+    hasher.update(ADAPTED);
     hasher.update(env!("CARGO_PKG_VERSION").as_bytes());
     ComponentHash(*hasher.finalize().as_bytes())
 }
@@ -275,13 +303,35 @@ pub fn binary(bytes: &[u8]) -> Result<std::borrow::Cow<'_, [u8]>, BadPlugin> {
     }
 }
 
+/// Whether one of its tables may grow to more than so many elements. What cannot be read has none.
+pub(crate) fn has_table_beyond(bytes: &[u8], elements: u64) -> bool {
+    let Ok(binary) = binary(bytes) else { return false };
+    let payloads = Parser::new(0).parse_all(&binary).map_while(Result::ok);
+    let sections = payloads.filter_map(|payload| match payload {
+        wasmparser::Payload::TableSection(tables) => Some(tables),
+        _ => None,
+    });
+    let mut tables = sections.flatten().map_while(Result::ok);
+    tables.any(|table| table.ty.maximum.is_none_or(|maximum| maximum > elements))
+}
+
 /// A core module of WASI 0.1 becomes a component by the adapter of wasmtime's project.
 fn adapt(module: &[u8]) -> Result<Vec<u8>, BadPlugin> {
     use wasi_preview1_component_adapter_provider::{
-        WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER,
-        WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
+        WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
     };
+    // The adapter trusts what it is given: it was made for the output of compilers.
+    wasmparser::Validator::new().validate_all(module).map_err(|error| {
+        BadPlugin::Invalid(format!("{} (at byte {})", error.message(), error.offset()))
+    })?;
     let shape = Shape::of(module)?;
+    if shape.start && shape.wasi && !shape.memory {
+        return Err(BadPlugin::Invalid(
+            "this command exports no memory, through which WASI 0.1 hands everything over; add \
+             `(export \"memory\" (memory 0))`"
+                .into(),
+        ));
+    }
     let adapter = match shape {
         Shape { start: true, .. } => WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER,
         Shape { typed: true, .. } => WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
@@ -292,13 +342,20 @@ fn adapt(module: &[u8]) -> Result<Vec<u8>, BadPlugin> {
             ));
         }
     };
-    let encode = || {
+    let encode = |module: &[u8]| {
         ComponentEncoder::default()
             .module(module)?
             .adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, adapter)?
             .encode()
     };
-    encode().map_err(|error| {
+    if shape.start
+        && let Ok(Some(module)) = exit::with_code(module)
+        && let Ok(component) = encode(&module)
+    {
+        return Ok(component);
+    }
+    // Without the codes of its exits it is a command still; what is wrong with it is told here.
+    encode(module).map_err(|error| {
         let causes: Vec<_> = error.chain().map(ToString::to_string).collect();
         BadPlugin::Invalid(format!("this core module cannot be adapted: {}", causes.join(": ")))
     })
@@ -308,19 +365,30 @@ fn adapt(module: &[u8]) -> Result<Vec<u8>, BadPlugin> {
 struct Shape {
     start: bool,
     typed: bool,
+    memory: bool,
+    wasi: bool,
 }
 
 impl Shape {
     fn of(module: &[u8]) -> Result<Self, BadPlugin> {
-        let mut shape = Self { start: false, typed: false };
+        let mut shape = Self { start: false, typed: false, memory: false, wasi: false };
         for payload in Parser::new(0).parse_all(module) {
             let payload = payload.map_err(|error| BadPlugin::Invalid(error.message().into()))?;
             match payload {
+                wasmparser::Payload::ImportSection(imports) => {
+                    for import in imports.into_imports() {
+                        let import =
+                            import.map_err(|error| BadPlugin::Invalid(error.message().into()))?;
+                        shape.wasi |= import.module == WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME;
+                    }
+                }
                 wasmparser::Payload::ExportSection(exports) => {
                     for export in exports {
                         let export =
                             export.map_err(|error| BadPlugin::Invalid(error.message().into()))?;
                         shape.start |= export.name == "_start";
+                        shape.memory |= export.kind == wasmparser::ExternalKind::Memory
+                            && export.name == "memory";
                     }
                 }
                 wasmparser::Payload::CustomSection(section) => {

@@ -19,7 +19,7 @@ use crate::sandbox::{Sandbox, tool};
 use crate::types::{Definition, LimitHit, Output, ToolError, Usage};
 
 /// Why a run ended without an answer.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Ended {
     /// A limit was reached.
     #[error("{0}")]
@@ -33,6 +33,9 @@ pub enum Ended {
     /// The journal could not be written, so the run was stopped.
     #[error("{0}")]
     Journal(String),
+    /// Somebody ended it: who, and why.
+    #[error("{0}")]
+    Killed(String),
     /// The host could not start it.
     #[error("the host could not run it: {0}")]
     Host(String),
@@ -45,6 +48,16 @@ pub struct Finished<T> {
     pub result: Result<T, Ended>,
     /// What it used.
     pub usage: Usage,
+    /// The limit at which the guest was refused something and went on: its own word for it is not
+    /// enough.
+    pub refused: Option<LimitHit>,
+}
+
+impl<T> Finished<T> {
+    /// An end without a run.
+    fn at_once(result: Result<T, Ended>) -> Self {
+        Self { result, usage: Usage::default(), refused: None }
+    }
 }
 
 impl Sandbox {
@@ -60,11 +73,8 @@ impl Sandbox {
                 })
                 .await
             }
-            Kind::Plain(exports) => {
-                let found = Ok(tool::plain_definitions(exports));
-                Finished { result: found, usage: Usage::default() }
-            }
-            Kind::Command(_) => Finished { result: Ok(Vec::new()), usage: Usage::default() },
+            Kind::Plain(exports) => Finished::at_once(Ok(tool::plain_definitions(exports))),
+            Kind::Agent(_) | Kind::Command(_) => Finished::at_once(Ok(Vec::new())),
         }
     }
 
@@ -94,10 +104,9 @@ impl Sandbox {
                 })
                 .await
             }
-            Kind::Command(_) => Finished {
-                result: Err(Ended::BadAnswer("it is a command and has no tools".into())),
-                usage: Usage::default(),
-            },
+            Kind::Agent(_) | Kind::Command(_) => {
+                Finished::at_once(Err(Ended::BadAnswer("it has no tools".into())))
+            }
         }
     }
 
@@ -105,7 +114,7 @@ impl Sandbox {
     pub async fn command(&self, program: &Program, setup: Setup) -> Finished<i32> {
         let Kind::Command(entry) = &program.kind else {
             let refused = Ended::BadAnswer("it is no command".into());
-            return Finished { result: Err(refused), usage: Usage::default() };
+            return Finished::at_once(Err(refused));
         };
         self.run(program, setup, async |_, store| {
             let ran = match entry {
@@ -124,6 +133,28 @@ impl Sandbox {
                 },
             };
             Ok(Ok(exit))
+        })
+        .await
+    }
+
+    /// Runs an agent to its own answer, or its own error. Its setup carries the desk.
+    pub async fn agent(
+        &self,
+        program: &Program,
+        setup: Setup,
+        task: &str,
+    ) -> Finished<Result<String, String>> {
+        let Kind::Agent(agent) = &program.kind else {
+            return Finished::at_once(Err(Ended::BadAnswer("it is no agent".into())));
+        };
+        self.run(program, setup, async |limits, store| {
+            let agent = agent.instantiate_async(&mut *store).await?;
+            let answer = agent.aos_agent_program().call_run(&mut *store, task).await?;
+            let bytes = answer.as_ref().map_or_else(String::len, String::len) as u64;
+            if bytes > limits.output_bytes {
+                return Ok(Err(Ended::Limit(limits.hit(LimitName::Output))));
+            }
+            Ok(Ok(answer))
         })
         .await
     }
@@ -148,14 +179,17 @@ impl Sandbox {
             Ok(Err(error)) => Err(ended(&error, store.data(), &limits)),
             Err(_) => Err(Ended::Limit(limits.hit(LimitName::Wall))),
         };
-        Finished { result, usage: usage(&meter, store.data()) }
+        let refused = store.data().memory.refused().then(|| limits.hit(LimitName::Memory));
+        Finished { result, usage: usage(&meter, store.data()), refused }
     }
 }
 
 async fn tool(program: &Program, store: &mut Store<State>) -> wasmtime::Result<Tool> {
     match &program.kind {
         Kind::Tool(tool) => tool.instantiate_async(store).await,
-        Kind::Command(_) | Kind::Plain(_) => Err(wasmtime::Error::msg("no tool plugin")),
+        Kind::Agent(_) | Kind::Command(_) | Kind::Plain(_) => {
+            Err(wasmtime::Error::msg("no tool plugin"))
+        }
     }
 }
 
@@ -252,6 +286,9 @@ const FIELDS_TEXT: &str = "total size of fields exceeds limit";
 /// Which limit, or what else, ended a guest.
 fn ended(error: &wasmtime::Error, state: &State, limits: &Limits) -> Ended {
     let hit = |name| Ended::Limit(limits.hit(name));
+    if let Some(ended) = error.downcast_ref::<Ended>() {
+        return ended.clone();
+    }
     if let Some(limit) = error.downcast_ref::<LimitHit>() {
         return Ended::Limit(limit.clone());
     }
@@ -277,9 +314,12 @@ fn ended(error: &wasmtime::Error, state: &State, limits: &Limits) -> Ended {
     if text.contains("requested len") && text.contains(RANDOM_TEXT) {
         return hit(LimitName::Random);
     }
-    // A growth was refused and the guest gave up: the refusal is the reason, the trap its form.
+    // Something was refused and the guest gave up: the refusal is the reason, the trap its form.
     if state.memory.refused() {
         return hit(LimitName::Memory);
+    }
+    if let Some(limit) = state.memory.slot_full().or_else(|| state.gate.limit()) {
+        return Ended::Limit(limit);
     }
     Ended::Trapped(trap_text(error))
 }

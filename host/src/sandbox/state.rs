@@ -1,7 +1,8 @@
 //! What the host keeps for one instance while it runs.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha12Rng;
@@ -18,8 +19,9 @@ use crate::capability::gate::Gate;
 use crate::capability::network::resolve::Resolver;
 use crate::capability::network::sockets::SocketTable;
 use crate::capability::network::verdict::socket_table;
+use crate::sandbox::agent::Desk;
 use crate::sandbox::host::call::{CallContext, Progress};
-use crate::sandbox::host::clock::{FrozenMonotonic, FrozenWall, VirtualMonotonic};
+use crate::sandbox::host::clock::{AgentClock, FrozenMonotonic, FrozenWall, VirtualMonotonic};
 use crate::sandbox::host::config::ConfigValues;
 use crate::sandbox::host::filesystem::Preopens;
 use crate::sandbox::host::http::GatedHttp;
@@ -30,7 +32,6 @@ use crate::sandbox::limits::{LimitName, Limits, MemoryLimiter};
 use crate::sandbox::meter::Meter;
 use crate::sandbox::stdio::{BoundedSink, Sink};
 use crate::sandbox::{Services, engine};
-use crate::types::LimitHit;
 
 /// A slice of CPU time: a guest that computes lets others run after it.
 const SLICE_TICKS: u64 = 10;
@@ -50,6 +51,8 @@ pub struct State {
     pub(crate) buckets: Buckets,
     pub(crate) sockets: Arc<SocketTable>,
     pub(crate) resolver: Arc<dyn Resolver>,
+    /// Who answers an agent; none for a tool.
+    pub(crate) desk: Option<Arc<dyn Desk>>,
     /// Datagrams that may be on their way at once.
     pub(crate) datagrams: Arc<Semaphore>,
     pub(crate) open_files: OpenFiles,
@@ -109,6 +112,12 @@ pub struct Setup {
     pub stderr: Sink,
     /// Who is told of its progress.
     pub progress: Option<Progress>,
+    /// Who answers its questions, where it is an agent.
+    pub desk: Option<Arc<dyn Desk>>,
+    /// An agent's clock and the seed of its random numbers, so that a replay sees them again.
+    pub fate: Option<(AgentClock, [u8; 32])>,
+    /// Its turns on the processor, where a scheduler gives them; else every guest takes 10 ms.
+    pub turn: Option<Arc<Turn>>,
 }
 
 /// Makes the store of one run.
@@ -120,15 +129,25 @@ pub(crate) fn new_store(
     meter: &Arc<Meter>,
 ) -> Store<State> {
     let limits = setup.limits.clone();
+    let turn = setup.turn.clone();
     let state = State::new(services, setup, identity, meter);
     let mut store = Store::new(engine, state);
     store.limiter(|state| &mut state.memory);
     store.set_hostcall_fuel(usize::try_from(limits.hostcall_bytes).unwrap_or(usize::MAX));
-    store.set_epoch_deadline(SLICE_TICKS);
     bound_handles(&mut store, &limits);
     let meter = Arc::clone(meter);
     let cpu = limits.hit(LimitName::Cpu);
-    store.epoch_deadline_callback(move |_| at_epoch(&meter, limits.cpu, &cpu));
+    let ticks = if turn.is_some() { 1 } else { SLICE_TICKS };
+    store.set_epoch_deadline(ticks);
+    store.epoch_deadline_callback(move |_| {
+        if meter.cpu() > limits.cpu {
+            return Err(cpu.clone().into());
+        }
+        Ok(match &turn {
+            Some(turn) if !turn.is_over() => UpdateDeadline::Continue(ticks),
+            Some(_) | None => UpdateDeadline::Yield(ticks),
+        })
+    });
     store
 }
 
@@ -151,11 +170,30 @@ fn bound_handles(store: &mut Store<State>, limits: &Limits) {
     store.data_mut().guest_handles = name;
 }
 
-fn at_epoch(meter: &Meter, cpu: Duration, hit: &LimitHit) -> wasmtime::Result<UpdateDeadline> {
-    if meter.cpu() > cpu {
-        return Err(hit.clone().into());
+/// One guest's turn on a processor: until when it may go on. Whoever polls the guest sets it, and
+/// whoever wants the processor ends it early.
+#[derive(Debug)]
+pub struct Turn {
+    began: Instant,
+    until_ns: AtomicU64,
+}
+
+impl Turn {
+    /// A turn that is over; times are counted from `began`.
+    pub fn new(began: Instant) -> Self {
+        Self { began, until_ns: AtomicU64::new(0) }
     }
-    Ok(UpdateDeadline::Yield(SLICE_TICKS))
+
+    /// It lasts until so many nanoseconds after `began`; with 0 it is over now.
+    pub fn until_ns(&self, until_ns: u64) {
+        self.until_ns.store(until_ns, Ordering::Relaxed);
+    }
+
+    /// Whether the guest should yield.
+    pub fn is_over(&self) -> bool {
+        let now = u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        now >= self.until_ns.load(Ordering::Relaxed)
+    }
 }
 
 impl State {
@@ -185,6 +223,7 @@ impl State {
             call: CallContext::new(gate.call(), limits.wall, Arc::clone(meter), &setup.progress),
             config: ConfigValues::new(&setup.config),
             buckets: Buckets::new(Arc::clone(gate), Arc::clone(&services.storage), identity),
+            desk: setup.desk.clone(),
             gate: Arc::clone(gate),
             resolver,
             datagrams: Arc::new(Semaphore::new(sockets::p3::DATAGRAMS_MAX)),
@@ -203,7 +242,7 @@ fn wasi(
     (stdout, stderr): (BoundedSink, BoundedSink),
     table: &Arc<SocketTable>,
 ) -> WasiCtx {
-    let Setup { gate, limits, ambient, arguments, environment, stdin, .. } = setup;
+    let Setup { gate, limits, ambient, arguments, environment, stdin, fate, .. } = setup;
     let mut wasi = WasiCtxBuilder::new();
     wasi.args(&arguments)
         .envs(&environment)
@@ -220,6 +259,21 @@ fn wasi(
         Input::Bytes(bytes) => {
             wasi.stdin(pipe(bytes));
         }
+    }
+    if let Some((clock, seed)) = fate {
+        wasi.monotonic_clock(clock.clone()).wall_clock(clock);
+        // Both kinds are told apart, and neither is a secret of the host's.
+        let random = |stream| {
+            let mut random = ChaCha12Rng::from_seed(seed);
+            random.set_stream(stream);
+            random
+        };
+        wasi.secure_random(random(0)).insecure_random(random(1));
+        wasi.insecure_random_seed(u128::from_le_bytes(
+            seed.first_chunk().copied().unwrap_or_default(),
+        ));
+        sockets::allow(&mut wasi, &gate, table);
+        return wasi.build();
     }
     if ambient.clock {
         wasi.monotonic_clock(VirtualMonotonic::start());
@@ -247,7 +301,11 @@ impl State {
         let sockets = self.table.iter_mut();
         let sockets = sockets.filter(|entry| entry.is::<TcpSocket>() || entry.is::<UdpSocket>());
         let sockets = sockets.count();
-        self.open_files.is_full(sockets)
+        let full = self.open_files.is_full(sockets);
+        if full {
+            self.gate.note_limit(self.open_files.limit());
+        }
+        full
     }
 
     /// # Errors

@@ -44,7 +44,11 @@ pub(crate) fn edit_file(arguments: EditFile) -> Result<Answer<Edited>, ToolError
     if old_text == new_text {
         return Err(ToolError::invalid("new_text", "it equals old_text; nothing would change"));
     }
-    let size_bytes = fs::metadata(&path)?.len();
+    let metadata = fs::metadata(&path)?;
+    if metadata.is_dir() {
+        return Err(ToolError::failed(format!("{path} is a directory, and no file to edit")));
+    }
+    let size_bytes = metadata.len();
     if size_bytes > FILE_BYTES_MAX {
         let message =
             format!("{path} has {size_bytes} bytes; at most {FILE_BYTES_MAX} can be edited");

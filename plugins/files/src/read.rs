@@ -58,7 +58,12 @@ struct Part {
 /// An image that is read whole in bytes comes back as an image.
 #[tool(read_only, idempotent, title = "Read file")]
 pub(crate) fn read_file(arguments: ReadFile) -> Result<Output, ToolError> {
-    let size_bytes = fs::metadata(&arguments.path)?.len();
+    let metadata = fs::metadata(&arguments.path)?;
+    if metadata.is_dir() {
+        let message = format!("{} is a directory: list_files lists it", arguments.path);
+        return Err(ToolError::failed(message));
+    }
+    let size_bytes = metadata.len();
     let (bytes, count, next_offset) = match arguments.unit {
         Unit::Lines => lines(&arguments)?,
         Unit::Bytes => bytes(&arguments, size_bytes)?,

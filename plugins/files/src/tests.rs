@@ -220,3 +220,15 @@ fn a_missing_file_and_an_unknown_argument_are_named() {
     let error = message(&host, "read_file", json!({ "path": "/src/main.rs", "ofset": 1 }));
     assert_eq!(error, "invalid arguments: ofset: there is no argument of this name");
 }
+
+#[test]
+fn a_directory_is_not_read_and_not_edited() {
+    let directory = tree();
+    let host = writing(&directory);
+    for unit in ["lines", "bytes"] {
+        let error = message(&host, "read_file", json!({ "path": "/src/cli", "unit": unit }));
+        assert_eq!(error, "/src/cli is a directory: list_files lists it");
+    }
+    let edit = json!({ "path": "/src/cli", "old_text": "a", "new_text": "b" });
+    assert!(message(&host, "edit_file", edit).contains("is a directory"));
+}

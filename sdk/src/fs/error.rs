@@ -47,6 +47,9 @@ impl Error {
     /// The missing grant, where that is the reason.
     #[must_use]
     pub fn denial(&self) -> Option<Denial> {
+        if self.is_unreachable() {
+            return None;
+        }
         // Outside every root a guest's C library says "not found" on its own, and asks no host.
         if !is_refusal(&self.source) && super::is_granted(&self.path) {
             return None;
@@ -60,6 +63,29 @@ impl Error {
     }
 }
 
+impl Error {
+    /// Whether the host refused what lies in a granted folder for what it is: no grant helps.
+    fn is_unreachable(&self) -> bool {
+        cfg!(target_family = "wasm")
+            && self.source.raw_os_error() == Some(EPERM)
+            && super::is_granted(&self.path)
+    }
+
+    /// Why, as far as a guest can see.
+    fn unreachable(&self) -> &'static str {
+        let metadata = std::fs::symlink_metadata(super::normalize(&self.path));
+        match metadata.map(|metadata| metadata.file_type()) {
+            Ok(kind) if !kind.is_file() && !kind.is_dir() && !kind.is_symlink() => {
+                "it is not a regular file"
+            }
+            Ok(_) | Err(_) => "a link on the way leads out of the granted folder",
+        }
+    }
+}
+
+/// What WASI calls "not permitted".
+const EPERM: i32 = 63;
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(denial) = self.denial() {
@@ -70,6 +96,9 @@ impl fmt::Display for Error {
             Access::Write => "write",
         };
         write!(f, "cannot {verb} {}: ", self.path)?;
+        if self.is_unreachable() {
+            return f.write_str(self.unreachable());
+        }
         match self.source.kind() {
             io::ErrorKind::NotFound => f.write_str("there is no such file or directory"),
             io::ErrorKind::AlreadyExists => f.write_str("it is there already"),

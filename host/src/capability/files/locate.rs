@@ -1,6 +1,7 @@
 //! From a guest's path to an open parent folder, one plain name, and the real path of both.
 
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 use cap_std::fs::Dir;
@@ -45,7 +46,7 @@ pub fn locate(base: &Dir, path: &str, follow: Follow) -> io::Result<Located> {
     if path.is_empty() {
         return Err(io::ErrorKind::NotFound.into());
     }
-    let folder = path.ends_with('/');
+    let mut folder = path.ends_with('/');
     let mut path = PathBuf::from(path);
     for _ in 0..LINKS_MAX {
         let Some((parent, name)) = split(&path) else {
@@ -60,6 +61,7 @@ pub fn locate(base: &Dir, path: &str, follow: Follow) -> io::Result<Located> {
         if (follow == Follow::Yes || folder)
             && let Some(link) = link_at(&dir, name)?
         {
+            folder |= link.as_os_str().as_bytes().ends_with(b"/");
             path = parent.join(link);
             continue;
         }

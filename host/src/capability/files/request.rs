@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-use crate::capability::authority::Authority;
+use crate::capability::authority::{Authority, ask_line};
 use crate::capability::files::locate::Located;
 use crate::capability::files::{FileRules, Mode};
 use crate::capability::gate::{Never, Request};
@@ -127,8 +127,21 @@ impl Request for FileRequest<'_> {
     }
 
     fn check(self, authority: &Authority) -> Result<Located, Denial> {
-        decide(authority, &self.located.real, self.operation.mode(), self.operation.unnames())?;
-        Ok(self.located)
+        let Self { located, operation, .. } = self;
+        let rules = authority.files();
+        let closed = rules.denies_file(&located);
+        decide(authority, &located.real, operation.mode(), operation.unnames(), closed)?;
+        if let FileOperation::Symlink { to } = &operation
+            && !rules.keeps_link(&located.real, to)
+        {
+            return Err(Denial {
+                capability: capability(operation.mode()).to_string(),
+                target: operation.describe(&shown(rules, &located.real)),
+                missing_in: MissingIn::Operator,
+                remedy: "a link that leads to below the same granted folder".into(),
+            });
+        }
+        Ok(located)
     }
 }
 
@@ -174,7 +187,8 @@ impl Request for MoveRequest<'_> {
         // What moves is read elsewhere under its new name, and its old name is gone: both ends
         // must be open for writing, and neither may hold a denied path.
         for end in [&self.from, &self.to] {
-            decide(authority, &end.real, Mode::Write, true)?;
+            let closed = authority.files().denies_file(end);
+            decide(authority, &end.real, Mode::Write, true, closed)?;
         }
         Ok((self.from, self.to))
     }
@@ -212,7 +226,7 @@ impl Request for OpenFileRequest<'_> {
     }
 
     fn check(self, authority: &Authority) -> Result<(), Denial> {
-        decide(authority, self.real, self.operation.mode(), false)
+        decide(authority, self.real, self.operation.mode(), false, false)
     }
 }
 
@@ -220,7 +234,7 @@ impl Request for OpenFileRequest<'_> {
 /// and explained instead of being lost inside the guest's library.
 #[derive(Debug)]
 pub struct OutsideRequest<'a> {
-    /// The absolute path in the guest.
+    /// The absolute path in the guest; with a slash at its end where it is wanted as a folder.
     pub path: &'a str,
     /// What was wanted.
     pub mode: Mode,
@@ -234,7 +248,10 @@ impl Request for OutsideRequest<'_> {
     }
 
     fn target(&self) -> Cow<'_, str> {
-        Cow::Borrowed(self.path)
+        match self.path.trim_end_matches('/') {
+            "" => Cow::Borrowed("/"),
+            path => Cow::Borrowed(path),
+        }
     }
 
     fn class(&self) -> Class {
@@ -248,16 +265,24 @@ impl Request for OutsideRequest<'_> {
             AskPattern::Http(_) | AskPattern::Socket(_) | AskPattern::Name(_) => false,
         };
         let capability = capability(self.mode);
-        match authority.decide(capability, false, asked, || self.path.to_owned()) {
-            Err(denial) => Err(denial),
+        let path = self.path.trim_end_matches('/');
+        let path = if path.is_empty() { "/" } else { path };
+        match authority.decide(capability, false, asked, || path.to_owned()) {
+            Err(denial) => Err(grantable(denial, capability, &folder_of(self.path, self.mode))),
             Ok(()) => unreachable!("invariant: what is not granted is denied"),
         }
     }
 }
 
-fn decide(authority: &Authority, real: &Path, mode: Mode, moved: bool) -> Result<(), Denial> {
+fn decide(
+    authority: &Authority,
+    real: &Path,
+    mode: Mode,
+    moved: bool,
+    closed: bool,
+) -> Result<(), Denial> {
     let rules = authority.files();
-    let closed = rules.denies(real) || (moved && rules.holds_fixed(real));
+    let closed = closed || rules.denies(real) || (moved && rules.holds_fixed(real));
     let granted = !closed && rules.allowing(real, mode).is_some();
     let asked = |pattern: &AskPattern| match pattern {
         AskPattern::Anything => true,
@@ -270,8 +295,39 @@ fn decide(authority: &Authority, real: &Path, mode: Mode, moved: bool) -> Result
     decided.map_err(|denial| match closed && denial.missing_in == MissingIn::Operator {
         // The flag that grants would not help against the one that closes.
         true => Denial { remedy: "removing the `--deny-path` that closes it".into(), ..denial },
-        false => denial,
+        false => {
+            // What lies in a root is granted by granting that one otherwise.
+            let root = rules.roots().iter().filter(|root| real.starts_with(&root.real));
+            let folder = match root.max_by_key(|root| root.real.as_os_str().len()) {
+                Some(root) => root.guest.clone(),
+                None => folder_of(&denial.target, mode),
+            };
+            grantable(denial, capability(mode), &folder)
+        }
     })
+}
+
+/// The denial with a remedy that names a folder: a grant is for a folder, and a file's own name
+/// may be one that a library made up on the way.
+fn grantable(denial: Denial, capability: Capability, folder: &str) -> Denial {
+    let remedy = match denial.missing_in {
+        MissingIn::Operator => format!("`{} HOST_FOLDER:{folder}`", capability.flag()),
+        MissingIn::Plugin => ask_line(capability, folder),
+        MissingIn::Caller => denial.remedy,
+    };
+    Denial { remedy, ..denial }
+}
+
+/// The folder to grant for a path in no root. What the path is nobody knows: there is nothing
+/// there. What is to be written, what lies deeper and what has an ending is taken for a file in its
+/// folder; a name at the top, and what ends in a slash, for the folder itself.
+fn folder_of(path: &str, mode: Mode) -> String {
+    let whole = path.trim_end_matches('/');
+    let (parent, name) = whole.rsplit_once('/').unwrap_or(("", whole));
+    let is_folder = path.ends_with('/')
+        || (mode == Mode::Read && parent.is_empty() && !name.trim_start_matches('.').contains('.'));
+    let folder = if is_folder { whole } else { parent };
+    if folder.is_empty() { "/".to_owned() } else { folder.to_owned() }
 }
 
 /// Reads below one root share a verdict row.
@@ -305,4 +361,27 @@ fn shown(rules: &FileRules, real: &Path) -> String {
         Some(name) => format!("/{}", name.to_string_lossy()),
         None => "/".into(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_remedy_names_a_folder() {
+        for (path, mode, folder) in [
+            ("/src", Mode::Read, "/src"),
+            ("/src/", Mode::Read, "/src"),
+            ("/src/main.rs", Mode::Read, "/src"),
+            ("/etc/passwd", Mode::Read, "/etc"),
+            ("/home/me/project/", Mode::Read, "/home/me/project"),
+            ("/notes.txt", Mode::Read, "/"),
+            ("/.git", Mode::Read, "/.git"),
+            ("/", Mode::Read, "/"),
+            ("/out", Mode::Write, "/"),
+            ("/out/.new.txt.018f.tmp", Mode::Write, "/out"),
+        ] {
+            assert_eq!(folder_of(path, mode), folder, "{path} {mode:?}");
+        }
+    }
 }

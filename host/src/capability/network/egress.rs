@@ -103,6 +103,24 @@ impl fmt::Display for Stage {
     }
 }
 
+/// One of the two messages of an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// What goes out.
+    Request,
+    /// What comes back.
+    Response,
+}
+
+impl fmt::Display for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Request => "request",
+            Self::Response => "response",
+        })
+    }
+}
+
 /// Why a request got no response, or not all of it.
 #[derive(Debug, thiserror::Error)]
 pub enum EgressError {
@@ -143,9 +161,15 @@ pub enum EgressError {
         /// The cap in bytes.
         cap: u64,
     },
-    /// The response's head has too many bytes or fields.
-    #[error("the response's head is larger than the host accepts")]
-    ResponseHead,
+    /// The address and fields of a request, or the status line and fields of a response, are over
+    /// their cap, or the response has too many of them.
+    #[error("the {of}'s head is over its cap of {cap} bytes")]
+    Head {
+        /// Whose head.
+        of: Message,
+        /// The cap in bytes.
+        cap: usize,
+    },
     /// The call has as many connections open as it may.
     #[error("a call may have at most {limit} connections at once")]
     Connections {
@@ -160,9 +184,6 @@ pub enum EgressError {
 impl EgressError {
     /// Finds the reason in what hyper reports.
     pub(super) fn from_hyper(error: hyper::Error) -> Self {
-        if error.is_parse_too_large() {
-            return Self::ResponseHead;
-        }
         let mut source = error.source();
         while let Some(inner) = source {
             if let Some(reached) = inner.downcast_ref::<RequestCap>() {
@@ -227,7 +248,7 @@ impl Egress {
         let wire = within(times.connect, Stage::Connect, connecting).await?;
         let (mut sender, connection) = self.drive(wire, slot).await?;
         let answering =
-            async { sender.send_request(request).await.map_err(EgressError::from_hyper) };
+            async { sender.send_request(request).await.map_err(|error| self.no_response(error)) };
         let response = within(times.first_byte, Stage::FirstByte, answering).await?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Err(EgressError::Protocol(
@@ -236,6 +257,14 @@ impl Egress {
         }
         let cap = self.caps.response_body_bytes;
         Ok(response.map(|body| CappedBody::new(body, connection, cap, times.between_bytes)))
+    }
+
+    /// Why there is no head of a response.
+    fn no_response(&self, error: hyper::Error) -> EgressError {
+        match error.is_parse_too_large() {
+            true => EgressError::Head { of: Message::Response, cap: self.caps.response_head_bytes },
+            false => EgressError::from_hyper(error),
+        }
     }
 
     async fn connect(

@@ -6,6 +6,9 @@
 //! udp:  [private:]host:port                                   [2001:db8::1]:53
 //! ```
 //!
+//! A lone `*` in the place of `scheme://host[:port]` or `host:port` is all of them: every public
+//! host at every port, by either scheme.
+//!
 //! *host* is an exact name, `*.suffix` (every name below the suffix, not the suffix itself), `*`,
 //! an IPv4 address, or an IPv6 address in brackets. *port* is a number or `*`; without one, HTTP
 //! takes its scheme's own. Without methods, every method is meant. What a pattern opens beyond
@@ -21,6 +24,9 @@ use std::str::FromStr;
 
 /// The word before a pattern whose name may resolve to a private-use network.
 const PRIVATE_PREFIX: &str = "private:";
+
+/// The word for everything.
+const ALL: &str = "*";
 
 /// Why a network grant cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -163,7 +169,8 @@ fn private_prefix(reach: Reach) -> &'static str {
 pub struct HttpPattern {
     /// Empty means every method.
     methods: Box<[Method]>,
-    scheme: Scheme,
+    /// None means either.
+    scheme: Option<Scheme>,
     host: HostPattern,
     port: PortPattern,
     reach: Reach,
@@ -175,7 +182,7 @@ impl HttpPattern {
         let host = HostPattern::Exactly(target.host.clone());
         Self {
             methods: [method.clone()].into(),
-            scheme: target.scheme,
+            scheme: Some(target.scheme),
             reach: reach_of(&host, None).unwrap_or(Reach::PUBLIC),
             host,
             port: PortPattern::Exactly(target.port),
@@ -185,7 +192,7 @@ impl HttpPattern {
     /// Whether this pattern means that request. It does not say which addresses are open to it.
     pub fn matches(&self, method: &Method, target: &Target) -> bool {
         self.port.matches(target.port)
-            && self.scheme == target.scheme
+            && self.scheme.is_none_or(|scheme| scheme == target.scheme)
             && self.host.matches(&target.host)
             && (self.methods.is_empty() || self.methods.contains(method))
     }
@@ -215,6 +222,11 @@ impl FromStr for HttpPattern {
             Some((methods, url)) => (parse_methods(methods)?, url),
             None => (Box::default(), rest),
         };
+        if url == ALL {
+            let (host, port) = (HostPattern::Any, PortPattern::Any);
+            let reach = reach_of(&host, private)?;
+            return Ok(Self { methods, scheme: None, host, port, reach });
+        }
         let no_scheme = || PatternError::NoScheme(excerpt(url));
         let (scheme, authority) = url.split_once("://").ok_or_else(no_scheme)?;
         let scheme = Scheme::parse(scheme)?;
@@ -228,7 +240,7 @@ impl FromStr for HttpPattern {
         };
         let host = HostPattern::parse(host)?;
         let reach = reach_of(&host, private)?;
-        Ok(Self { methods, scheme, host, port, reach })
+        Ok(Self { methods, scheme: Some(scheme), host, port, reach })
     }
 }
 
@@ -250,8 +262,9 @@ impl fmt::Display for HttpPattern {
             write!(f, "{}{method}", if index == 0 { "" } else { "," })?;
         }
         let space = if self.methods.is_empty() { "" } else { " " };
-        write!(f, "{space}{}://{}", self.scheme, self.host)?;
-        if self.port == PortPattern::Exactly(self.scheme.default_port()) {
+        let Some(scheme) = self.scheme else { return write!(f, "{space}{ALL}") };
+        write!(f, "{space}{scheme}://{}", self.host)?;
+        if self.port == PortPattern::Exactly(scheme.default_port()) {
             return Ok(());
         }
         write!(f, ":{}", self.port)
@@ -293,6 +306,11 @@ impl FromStr for SocketPattern {
 
     fn from_str(text: &str) -> Result<Self, PatternError> {
         let (private, rest) = split_private(text);
+        if rest == ALL {
+            let (host, port) = (HostPattern::Any, PortPattern::Any);
+            let reach = reach_of(&host, private)?;
+            return Ok(Self { host, port, reach });
+        }
         if let Some(at) = rest.find(['/', '?', '#', '\\']) {
             return Err(PatternError::Path(excerpt(&rest[at..])));
         }
@@ -342,6 +360,21 @@ mod tests {
         assert!(!matches(pattern, Method::GET, "https://xapi.example.org/"));
         assert!(matches("https://api.example.org", Method::DELETE, "https://api.example.org"));
         assert!(matches("http://127.0.0.1:*", Method::GET, "http://127.0.0.1:9"));
+    }
+
+    #[test]
+    fn a_lone_star_means_every_public_host() {
+        for uri in ["http://a.example.org", "https://b.example.org:8443/x"] {
+            assert!(matches("*", Method::PUT, uri), "{uri}");
+            assert!(matches("GET *", Method::GET, uri), "{uri}");
+            assert!(!matches("GET *", Method::PUT, uri), "{uri}");
+        }
+        assert_eq!(http("*").reach(), Reach::PUBLIC);
+        assert_eq!(http("GET *").to_string(), "GET *");
+        let socket: SocketPattern = "*".parse().expect("parses");
+        assert_eq!((socket.reach(), socket.to_string().as_str()), (Reach::PUBLIC, "*:*"));
+        assert!("private:*".parse::<HttpPattern>().is_err());
+        assert!("private:*".parse::<SocketPattern>().is_err());
     }
 
     #[test]

@@ -16,7 +16,7 @@
 //! that is shorter, and never writes more than was said), else chunked.
 
 use super::body::MeteredBody;
-use super::egress::{Caps, EgressError};
+use super::egress::{Caps, EgressError, Message};
 use super::host::{Scheme, Target};
 use super::resolve::Destination;
 use bytes::Bytes;
@@ -144,7 +144,7 @@ fn check_size(uri: &Uri, headers: &HeaderMap, cap: usize) -> Result<(), EgressEr
     if path.saturating_add(fields) <= cap {
         return Ok(());
     }
-    Err(refuse(format!("its address and fields are larger than {cap} bytes")))
+    Err(EgressError::Head { of: Message::Request, cap })
 }
 
 #[cfg(test)]
@@ -246,7 +246,7 @@ mod tests {
             let value = HeaderValue::try_from(large).expect("a value");
             request.headers_mut().insert("x-large", value);
         });
-        assert!(matches!(refused.await, Err(EgressError::Request(_))));
+        assert!(matches!(refused.await, Err(EgressError::Head { of: Message::Request, .. })));
         let headers = HeaderMap::new();
         let full = Full::new(Bytes::from_static(b"12345"));
         let over = check_length(&headers, &full, 4);

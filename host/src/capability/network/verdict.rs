@@ -129,7 +129,10 @@ fn asked(authority: &Authority) -> Option<SocketGrants> {
             | Capability::Net
             | Capability::Env
             | Capability::Config
-            | Capability::KeyValue => continue,
+            | Capability::KeyValue
+            | Capability::Tool
+            | Capability::Model
+            | Capability::Spawn => continue,
         };
         match &ask.pattern {
             AskPattern::Anything => patterns.extend("*:*".parse::<SocketPattern>().ok()),

@@ -91,7 +91,7 @@ proptest! {
             assert!(report.is_clean(), "{:?}", report.problems);
             let mut lines = Vec::new();
             export(&*store, Exported::All, &mut lines).await.unwrap();
-            assert_eq!(verify_export(&lines[..]).unwrap(), report);
+            assert_eq!(verify_export(&lines[..], None::<&[u8]>).unwrap(), report);
             Copy::of(&*store).await
         });
         prop_assert_eq!(copy.rows.len(), rows.len() + 3);

@@ -2,6 +2,10 @@
 
 use super::*;
 
+fn checked(export: &[u8]) -> Result<Report, JournalError> {
+    verify_export(export, None::<&[u8]>)
+}
+
 #[tokio::test]
 async fn the_list_is_newest_first_with_counts_state_and_usage() {
     let store = memory().await;
@@ -81,7 +85,7 @@ async fn an_export_holds_all_fields_and_verifies_offline() {
     journal.close().await.unwrap();
     let mut lines = Vec::new();
     export(&*store, Exported::All, &mut lines).await.unwrap();
-    let report = verify_export(&lines[..]).unwrap();
+    let report = checked(&lines).unwrap();
     assert!(report.is_clean(), "{:?}", report.problems);
     assert_eq!((report.chains, report.rows, report.open), (4, 32, 1));
     let text = String::from_utf8(lines).unwrap();
@@ -93,10 +97,10 @@ async fn an_export_holds_all_fields_and_verifies_offline() {
     assert_eq!(row["hash"].as_str().unwrap().len(), 64);
 
     let changed = text.replacen("\"target\":\"/3\"", "\"target\":\"/4\"", 1);
-    let report = verify_export(changed.as_bytes()).unwrap();
+    let report = checked(changed.as_bytes()).unwrap();
     assert_eq!((report.problems[0].chain, report.problems[0].seq), (Some(1), Some(3)));
-    let error = verify_export(&text.as_bytes()[..text.len() - 9]).unwrap_err().to_string();
-    assert!(error.contains("line 37 of the export"), "{error}");
+    let error = checked(&text.as_bytes()[..text.len() - 9]).unwrap_err().to_string();
+    assert!(error.contains("line 38 of the export"), "{error}");
 }
 
 #[tokio::test]
@@ -105,9 +109,68 @@ async fn one_chain_is_exported_and_verified_alone() {
     three_chains(&store).await;
     let mut lines = Vec::new();
     export(&*store, Exported::Chain(2), &mut lines).await.unwrap();
-    let report = verify_export(&lines[..]).unwrap();
+    let report = checked(&lines).unwrap();
     assert!(report.is_clean(), "{:?}", report.problems);
     assert_eq!((report.chains, report.rows), (1, 8));
     let text = String::from_utf8(lines).unwrap().replace("/5", "/6");
-    assert_eq!(verify_export(text.as_bytes()).unwrap().problems_total, 1);
+    assert_eq!(checked(text.as_bytes()).unwrap().problems_total, 1);
+}
+
+#[tokio::test]
+async fn an_export_that_was_cut_off_or_lies_about_its_end_is_found() {
+    let store = memory().await;
+    three_chains(&store).await;
+    for what in [Exported::All, Exported::Chain(2)] {
+        let mut lines = Vec::new();
+        export(&*store, what, &mut lines).await.unwrap();
+        let text = String::from_utf8(lines).unwrap();
+        let all: Vec<_> = text.split_inclusive('\n').collect();
+        for kept in 1..all.len() {
+            let report = checked(all[..kept].concat().as_bytes()).unwrap();
+            let last = report.problems.last().expect("a problem");
+            assert!(last.what.contains("was cut off"), "{kept} lines: {:?}", report.problems);
+        }
+        // Cut and given its old end back.
+        let (end, rest) = all.split_last().unwrap();
+        let forged = [&rest[..rest.len() - 1].concat(), *end].concat();
+        let report = checked(forged.as_bytes()).unwrap();
+        assert!(report.problems[0].what.contains("does not fit"), "{:?}", report.problems);
+        let longer = format!("{text}{}", rest[1]);
+        let error = checked(longer.as_bytes()).unwrap_err().to_string();
+        assert!(error.contains("nothing follows"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn an_export_is_held_against_a_head() {
+    let store = memory().await;
+    three_chains(&store).await;
+    let mut heads = Vec::new();
+    write_heads(&*store, &mut heads).await.unwrap();
+    let other = memory().await;
+    three_chains(&other).await;
+    for (what, rows) in [(Exported::All, 24), (Exported::Chain(2), 8)] {
+        let mut lines = Vec::new();
+        export(&*store, what, &mut lines).await.unwrap();
+        let report = verify_export(&lines[..], Some(&heads[..])).unwrap();
+        assert!(report.is_clean() && report.rows == rows, "{:?}", report.problems);
+        let mut foreign = Vec::new();
+        export(&*other, what, &mut foreign).await.unwrap();
+        let report = verify_export(&foreign[..], Some(&heads[..])).unwrap();
+        assert!(report.problems[0].what.contains("the head is of store"), "{:?}", report.problems);
+    }
+    // An export of fewer chains, whole in itself.
+    let journal = journal(&store).await;
+    journal.chain(opening("a")).close(CLOSING, Class::Written).await.unwrap();
+    let mut lines = Vec::new();
+    export(&*store, Exported::All, &mut lines).await.unwrap();
+    let mut later = Vec::new();
+    write_heads(&*store, &mut later).await.unwrap();
+    assert!(verify_export(&lines[..], Some(&heads[..])).unwrap().is_clean(), "growth");
+    let text = String::from_utf8(lines).unwrap();
+    let chains = text.split("{\"type\":\"chain\"").collect::<Vec<_>>();
+    let cut = chains[..4].join("{\"type\":\"chain\"");
+    let report = verify_export(cut.as_bytes(), Some(&later[..])).unwrap();
+    let missing = |problem: &Problem| problem.what.contains("chain 4 is missing");
+    assert!(report.problems.iter().any(missing), "{:?}", report.problems);
 }

@@ -57,6 +57,9 @@ impl call::Host for State {
     }
 
     async fn remaining_ms(&mut self) -> wasmtime::Result<Option<u64>> {
+        if self.call.wall == Duration::MAX {
+            return Ok(None);
+        }
         let left = self.call.wall.saturating_sub(self.call.meter.wall());
         Ok(Some(u64::try_from(left.as_millis()).unwrap_or(u64::MAX)))
     }

@@ -6,6 +6,7 @@
 
 mod effect;
 mod handle;
+mod list;
 mod p2;
 mod p3;
 mod pipe;

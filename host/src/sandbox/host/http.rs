@@ -9,12 +9,13 @@ use tokio::sync::Semaphore;
 use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks};
 
 use crate::capability::gate::{Gate, Refusal};
-use crate::capability::network::egress::{Caps, Egress, Times};
+use crate::capability::network::body::CappedBody;
+use crate::capability::network::egress::{Caps, Egress, EgressError, Times};
 use crate::capability::network::host::Target;
 use crate::capability::network::resolve::{self, Resolver};
 use crate::capability::network::verdict::{HttpRequest, UnreachableRequest};
 use crate::sandbox::host::network as words;
-use crate::sandbox::limits::Limits;
+use crate::sandbox::limits::{LimitName, Limits};
 
 /// A name is looked up within this time, or the request fails.
 const LOOKUP: Duration = Duration::from_secs(5);
@@ -27,6 +28,7 @@ pub struct GatedHttp {
     gate: Arc<Gate>,
     /// Requests that have no answer yet.
     under_way: Arc<Semaphore>,
+    limits: Arc<Limits>,
     egress: Egress,
     resolver: Arc<dyn Resolver>,
 }
@@ -39,14 +41,42 @@ impl GatedHttp {
         resolver: Arc<dyn Resolver>,
         limits: &Limits,
     ) -> Self {
+        let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+        let fields = limits.http_fields_bytes;
         let caps = Caps {
             request_body_bytes: limits.http_body_bytes,
+            request_head_bytes: count(fields),
             response_body_bytes: limits.http_body_bytes,
+            response_head_bytes: count(fields),
+            response_fields: count(fields / Limits::FIELD_BYTES),
             ..Caps::default()
         };
-        let under_way = Arc::new(Semaphore::new(caps.connections));
-        Self { gate, under_way, egress: egress.for_call(caps), resolver }
+        Self {
+            gate,
+            under_way: Arc::new(Semaphore::new(caps.connections)),
+            limits: Arc::new(limits.clone()),
+            egress: egress.for_call(caps),
+            resolver,
+        }
     }
+}
+
+/// Tells the gate when it was a limit that refused or broke an exchange.
+fn note_limit(gate: &Gate, limits: &Limits, error: &EgressError) {
+    let name = match error {
+        EgressError::Head { .. } => LimitName::HttpFields,
+        EgressError::RequestTooLarge { .. } | EgressError::ResponseTooLarge { .. } => {
+            LimitName::HttpBody
+        }
+        EgressError::Connect { .. }
+        | EgressError::Timeout { .. }
+        | EgressError::Tls(_)
+        | EgressError::Roots(_)
+        | EgressError::Request(_)
+        | EgressError::Connections { .. }
+        | EgressError::Protocol(_) => return,
+    };
+    gate.note_limit(limits.hit(name));
 }
 
 /// What the engine awaits: the response, and the end of its connection.
@@ -75,18 +105,27 @@ impl WasiHttpHooks for GatedHttp {
         _sent: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Exchange> + Send> {
         let (gate, egress) = (Arc::clone(&self.gate), self.egress.clone());
+        let limits = Arc::clone(&self.limits);
         let resolver = Arc::clone(&self.resolver);
         let Ok(place) = Arc::clone(&self.under_way).try_acquire_owned() else {
             return Box::new(std::future::ready(Err(Error::ConnectionLimitReached)));
         };
         let times = words::times(options, Times::default());
         Box::new(async move {
-            let response = exchange(&gate, &egress, &*resolver, request, times).await?;
+            let exchanged = exchange(&gate, &egress, &*resolver, request, times).await;
             drop(place);
+            let response = exchanged.map_err(|error| match error {
+                Exchanged::Broken(error) => {
+                    note_limit(&gate, &limits, &error);
+                    error.into()
+                }
+                Exchanged::Refused(error) => *error,
+            })?;
             // The body drives its connection, so there is nothing else to wait for.
             let ended: Box<dyn Future<Output = Result<(), Error>> + Send> =
                 Box::new(std::future::ready(Ok(())));
-            Ok((words::response(response), ended))
+            let broken = move |error: &EgressError| note_limit(&gate, &limits, error);
+            Ok((words::response(response, broken), ended))
         })
     }
 }
@@ -94,7 +133,7 @@ impl WasiHttpHooks for GatedHttp {
 /// An error of the exchange itself, in words for the journal and in WASI's.
 enum Failed {
     Unreachable(resolve::Refusal),
-    Exchange(crate::capability::network::egress::EgressError),
+    Exchange(EgressError),
 }
 
 impl std::fmt::Display for Failed {
@@ -106,14 +145,26 @@ impl std::fmt::Display for Failed {
     }
 }
 
+/// Why there is no response.
+enum Exchanged {
+    /// The request went out, or would have.
+    Broken(EgressError),
+    /// It may not go out.
+    Refused(Box<Error>),
+}
+
+fn refused(error: Error) -> Exchanged {
+    Exchanged::Refused(Box::new(error))
+}
+
 async fn exchange(
     gate: &Gate,
     egress: &Egress,
     resolver: &dyn Resolver,
     request: http::Request<WasiBody>,
     times: Times,
-) -> Result<http::Response<crate::capability::network::body::CappedBody>, Error> {
-    let target = Target::from_uri(request.uri()).map_err(Error::from)?;
+) -> Result<http::Response<CappedBody>, Exchanged> {
+    let target = Target::from_uri(request.uri()).map_err(|error| refused(error.into()))?;
     let wish = HttpRequest { method: request.method().clone(), target };
     let exchanged = gate.perform(wish, |permit| async {
         let (target, reach) = permit.spend();
@@ -123,12 +174,13 @@ async fn exchange(
     });
     match exchanged.await {
         Ok(response) => Ok(response),
-        Err(Refusal::Denied(_)) => Err(Error::HttpRequestDenied),
+        Err(Refusal::Denied(_)) => Err(refused(Error::HttpRequestDenied)),
+        Err(Refusal::Limit(limit)) => Err(refused(Error::InternalError(Some(limit.to_string())))),
         Err(Refusal::Journal(error)) => {
             tracing::warn!("a request was not sent: {error}");
-            Err(Error::InternalError(Some("the host's journal failed".into())))
+            Err(refused(Error::InternalError(Some("the host's journal failed".into()))))
         }
-        Err(Refusal::Effect(Failed::Exchange(error))) => Err(error.into()),
+        Err(Refusal::Effect(Failed::Exchange(error))) => Err(Exchanged::Broken(error)),
         Err(Refusal::Effect(Failed::Unreachable(refusal))) => {
             if let Some(denied) = UnreachableRequest::of(&refusal) {
                 // A verdict too, though it could only be known after the name was looked up.
@@ -140,7 +192,7 @@ async fn exchange(
                     })
                     .await;
             }
-            Err(refusal.into())
+            Err(refused(refusal.into()))
         }
     }
 }

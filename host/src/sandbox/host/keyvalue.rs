@@ -7,6 +7,7 @@ use wasmtime::component::{HasData, Linker, Resource};
 use self::bindings::wasi::keyvalue::store::{self, Error, KeyResponse};
 use self::bindings::wasi::keyvalue::{atomics, batch};
 use crate::capability::gate::{Gate, Refusal};
+use crate::capability::keyvalue::{BucketRequest, KeyOperation};
 use crate::capability::names::NameRequest;
 use crate::sandbox::state::State;
 use crate::storage::{self, Storage, StorageError};
@@ -115,14 +116,30 @@ fn failed(error: StorageError) -> Error {
     })
 }
 
-/// One bucket of one plugin, in the words of the storage.
-macro_rules! bucket {
-    ($state:expr, $handle:expr) => {
-        storage::Bucket {
-            identity: &$state.buckets.identity,
-            name: &$state.table.get(&$handle)?.name,
-        }
-    };
+/// What the gate and the storage said, in the interface's words. What was not recorded, or would
+/// have been too much to record, ends the call.
+fn answered<T>(done: Result<T, Refusal<StorageError>>) -> wasmtime::Result<Result<T, Error>> {
+    match done {
+        Ok(value) => Ok(Ok(value)),
+        Err(Refusal::Denied(_)) => Ok(Err(Error::AccessDenied)),
+        Err(Refusal::Limit(limit)) => Err(limit.into()),
+        Err(Refusal::Journal(error)) => Err(wasmtime::Error::new(error)),
+        Err(Refusal::Effect(error)) => Ok(Err(failed(error))),
+    }
+}
+
+/// Does one thing to a key of an open bucket behind the gate: `METHOD(ARGUMENTS)` of the storage.
+macro_rules! on_key {
+    ($state:ident, $handle:expr, $key:expr, $operation:expr, $method:ident($($given:expr),*)) => {{
+        let name = $state.table.get(&$handle)?.name.clone();
+        let Buckets { gate, storage, identity } = &$state.buckets;
+        let request = BucketRequest { bucket: &name, key: $key, operation: $operation };
+        let done = gate.perform(request, |permit| {
+            permit.spend();
+            storage.$method(storage::Bucket { identity, name: &name }, $($given),*)
+        });
+        answered(done.await)
+    }};
 }
 
 impl store::Host for State {
@@ -138,6 +155,7 @@ impl store::Host for State {
         match opened.await {
             Ok(bucket) => Ok(Ok(bucket)),
             Err(Refusal::Denied(_)) => Ok(Err(Error::AccessDenied)),
+            Err(Refusal::Limit(limit)) => Err(limit.into()),
             Err(Refusal::Journal(error)) => Err(wasmtime::Error::new(error)),
             Err(Refusal::Effect(error)) => Err(error.into()),
         }
@@ -150,8 +168,7 @@ impl store::HostBucket for State {
         bucket: Resource<OpenBucket>,
         key: String,
     ) -> wasmtime::Result<Result<Option<Vec<u8>>, Error>> {
-        let storage = Arc::clone(&self.buckets.storage);
-        Ok(storage.kv_get(bucket!(self, bucket), &key).await.map_err(failed))
+        on_key!(self, bucket, &key, KeyOperation::Get, kv_get(&key))
     }
 
     async fn set(
@@ -160,8 +177,8 @@ impl store::HostBucket for State {
         key: String,
         value: Vec<u8>,
     ) -> wasmtime::Result<Result<(), Error>> {
-        let storage = Arc::clone(&self.buckets.storage);
-        Ok(storage.kv_set(bucket!(self, bucket), &key, &value).await.map_err(failed))
+        let operation = KeyOperation::Set { bytes: value.len() as u64 };
+        on_key!(self, bucket, &key, operation, kv_set(&key, &value))
     }
 
     async fn delete(
@@ -169,8 +186,7 @@ impl store::HostBucket for State {
         bucket: Resource<OpenBucket>,
         key: String,
     ) -> wasmtime::Result<Result<(), Error>> {
-        let storage = Arc::clone(&self.buckets.storage);
-        Ok(storage.kv_delete(bucket!(self, bucket), &key).await.map_err(failed))
+        on_key!(self, bucket, &key, KeyOperation::Delete, kv_delete(&key))
     }
 
     async fn exists(
@@ -178,8 +194,7 @@ impl store::HostBucket for State {
         bucket: Resource<OpenBucket>,
         key: String,
     ) -> wasmtime::Result<Result<bool, Error>> {
-        let storage = Arc::clone(&self.buckets.storage);
-        Ok(storage.kv_exists(bucket!(self, bucket), &key).await.map_err(failed))
+        on_key!(self, bucket, &key, KeyOperation::Exists, kv_exists(&key))
     }
 
     async fn list_keys(
@@ -195,10 +210,10 @@ impl store::HostBucket for State {
                 None => return Ok(Err(Error::Other(format!("no cursor {cursor}")))),
             },
         };
-        let storage = Arc::clone(&self.buckets.storage);
-        let page = match storage.kv_keys(bucket!(self, bucket), after.as_deref()).await {
+        let listed = on_key!(self, bucket, "", KeyOperation::List, kv_keys(after.as_deref()));
+        let page = match listed? {
             Ok(page) => page,
-            Err(error) => return Ok(Err(failed(error))),
+            Err(error) => return Ok(Err(error)),
         };
         let pages = &mut self.table.get_mut(&bucket)?.pages;
         let cursor = match page.next {
@@ -230,9 +245,9 @@ impl atomics::Host for State {
         let Ok(delta) = i64::try_from(delta) else {
             return Ok(Err(Error::Other("the delta is beyond 63 bits".into())));
         };
-        let storage = Arc::clone(&self.buckets.storage);
-        let sum = storage.kv_increment(bucket!(self, bucket), &key, delta).await;
-        Ok(sum.map_err(failed).and_then(|sum| {
+        let operation = KeyOperation::Increment { delta };
+        let sum = on_key!(self, bucket, &key, operation, kv_increment(&key, delta))?;
+        Ok(sum.and_then(|sum| {
             u64::try_from(sum).map_err(|_| Error::Other(format!("`{key}` is below zero")))
         }))
     }
@@ -254,13 +269,13 @@ impl batch::Host for State {
         if let Err(error) = check_batch(keys.len()) {
             return Ok(Err(error));
         }
-        let storage = Arc::clone(&self.buckets.storage);
         let mut found = Vec::new();
         let mut bytes = 0;
         for key in keys {
-            let value = match storage.kv_get(bucket!(self, bucket), &key).await {
+            let got = on_key!(self, bucket, &key, KeyOperation::Get, kv_get(&key))?;
+            let value = match got {
                 Ok(value) => value,
-                Err(error) => return Ok(Err(failed(error))),
+                Err(error) => return Ok(Err(error)),
             };
             bytes += value.as_ref().map_or(0, Vec::len);
             if bytes > BATCH_BYTES_MAX {
@@ -279,10 +294,10 @@ impl batch::Host for State {
         if let Err(error) = check_batch(pairs.len()) {
             return Ok(Err(error));
         }
-        let storage = Arc::clone(&self.buckets.storage);
         for (key, value) in pairs {
-            if let Err(error) = storage.kv_set(bucket!(self, bucket), &key, &value).await {
-                return Ok(Err(failed(error)));
+            let operation = KeyOperation::Set { bytes: value.len() as u64 };
+            if let Err(error) = on_key!(self, bucket, &key, operation, kv_set(&key, &value))? {
+                return Ok(Err(error));
             }
         }
         Ok(Ok(()))
@@ -296,10 +311,10 @@ impl batch::Host for State {
         if let Err(error) = check_batch(keys.len()) {
             return Ok(Err(error));
         }
-        let storage = Arc::clone(&self.buckets.storage);
         for key in keys {
-            if let Err(error) = storage.kv_delete(bucket!(self, bucket), &key).await {
-                return Ok(Err(failed(error)));
+            let operation = KeyOperation::Delete;
+            if let Err(error) = on_key!(self, bucket, &key, operation, kv_delete(&key))? {
+                return Ok(Err(error));
             }
         }
         Ok(Ok(()))

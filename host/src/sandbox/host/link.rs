@@ -11,13 +11,13 @@ use crate::sandbox::engine::Concurrency;
 use crate::sandbox::host::bindings::aos::tool::call;
 use crate::sandbox::host::config::ConfigValues;
 use crate::sandbox::host::filesystem::{FilesystemView, GatedFilesystem};
-use crate::sandbox::host::{keyvalue, sockets, stdio};
+use crate::sandbox::host::{agent, keyvalue, sockets, stdio};
 use crate::sandbox::program::one_line;
 use crate::sandbox::state::State;
 
-/// Links all interfaces: those of WASI 0.3 where the engine has concurrency. What needs a grant is
-/// linked too and denied at its call, by its own error: a component built by anybody's toolchain
-/// starts.
+/// Links all interfaces: those of WASI 0.3 where the engine has concurrency, those of agents where
+/// it has none. What needs a grant is linked too and denied at its call, by its own error: a
+/// component built by anybody's toolchain starts.
 ///
 /// # Errors
 /// When two interfaces claim one name: a mistake in this file.
@@ -37,8 +37,10 @@ pub(crate) fn linker(engine: &Engine, concurrency: Concurrency) -> wasmtime::Res
     sockets::replace_lookup(l)?;
     sockets::bound_creation(l)?;
     replace_debug_string(l)?;
-    if concurrency == Concurrency::On {
-        add_0_3(l)?;
+    match concurrency {
+        Concurrency::On => add_0_3(l)?,
+        // An agent has one question open at a time.
+        Concurrency::Off => agent::add_to_linker(l)?,
     }
     l.allow_shadowing(false);
     Ok(linker)
@@ -75,14 +77,33 @@ pub struct Unoffered {
     pub offered_by: &'static str,
 }
 
-/// The imports of a component that the linker cannot give.
+/// Whether a component is an agent, by what it exports.
+pub(crate) fn is_agent(component: &Component, engine: &Engine) -> bool {
+    component.component_type().exports(engine).any(|(name, _)| bare(name) == AGENT)
+}
+
+/// The imports of a component that nobody gives it. Agents' own are for those who export a program,
+/// and WASI 0.3 is for all others.
 pub(crate) fn unoffered(component: &Component, engine: &Engine) -> Vec<Unoffered> {
+    let is_agent = is_agent(component, engine);
+    let offers = |name: &str, item: &ComponentItem| match is_agent {
+        true if is_wasi_0_3(name) => false,
+        true => offers(engine, name, item) || OFFERED_TO_AGENTS.contains(&bare(name)),
+        false => offers(engine, name, item),
+    };
+    let offered_by = |name: &str| match is_agent && is_wasi_0_3(name) {
+        true => "to be no agent: an agent has WASI 0.2; rebuild it for that",
+        false => offered_by(name),
+    };
     let of_type = component.component_type();
-    let missing = of_type.imports(engine).filter(|(name, item)| !offers(engine, name, &item.ty));
+    let missing = of_type.imports(engine).filter(|(name, item)| !offers(name, &item.ty));
     missing
         .map(|(name, _)| Unoffered { name: name.to_owned(), offered_by: offered_by(name) })
         .collect()
 }
+
+/// The interface that an agent exports.
+const AGENT: &str = "aos:agent/program";
 
 fn offers(engine: &Engine, name: &str, item: &ComponentItem) -> bool {
     match item {
@@ -110,6 +131,15 @@ pub fn is_offered(name: &str) -> bool {
         false => OFFERED.contains(&bare),
     }
 }
+
+/// An interface's name without its version.
+fn bare(name: &str) -> &str {
+    name.split('@').next().unwrap_or(name)
+}
+
+/// What [`linker`] links besides [`OFFERED`], for agents alone.
+pub const OFFERED_TO_AGENTS: &[&str] =
+    &["aos:agent/context", "aos:agent/model", "aos:agent/process", "aos:tool/toolbox"];
 
 /// The interfaces of WASI 0.3 that [`linker`] links; a test holds it against the linker itself.
 pub const OFFERED_0_3: &[&str] = &[
@@ -207,7 +237,7 @@ fn offered_by(name: &str) -> &'static str {
     let bare = name.split('@').next().unwrap_or(name);
     let package = bare.split('/').next().unwrap_or(bare);
     match package {
-        "aos:agent" => "an agent's host: this version runs tools, commands and plain components",
+        "aos:agent" => "being an agent: it exports no `aos:agent/program`",
         "aos:tool" => "a host that lets tools call tools, which this version does not",
         "wasi:nn" | "wasi:webgpu" | "wasi:blobstore" | "wasi:messaging" => {
             "a host with that WASI proposal, which this one does not implement"

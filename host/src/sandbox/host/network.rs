@@ -4,7 +4,7 @@
 //! once.
 
 use crate::capability::network::body::CappedBody;
-use crate::capability::network::egress::{EgressError, Stage, Times};
+use crate::capability::network::egress::{EgressError, Message, Stage, Times};
 use crate::capability::network::host::HostError;
 use crate::capability::network::request::is_forbidden;
 use crate::capability::network::resolve::Refusal;
@@ -25,9 +25,16 @@ pub fn forbidden_headers() -> ForbiddenHeaderFilter {
     Arc::new(is_forbidden)
 }
 
-/// A response as `WasiHttpHooks::send_request` returns it.
-pub fn response(response: Response<CappedBody>) -> Response<WasiBody> {
-    response.map(|body| body.map_err(Error::from).boxed_unsync())
+/// A response as `WasiHttpHooks::send_request` returns it; `broken` is told why its body broke.
+pub fn response(
+    response: Response<CappedBody>,
+    mut broken: impl FnMut(&EgressError) + Send + 'static,
+) -> Response<WasiBody> {
+    let error = move |error| {
+        broken(&error);
+        Error::from(error)
+    };
+    response.map(|body| body.map_err(error).boxed_unsync())
 }
 
 /// The times a guest asked for, never longer than the host's.
@@ -105,7 +112,12 @@ impl From<EgressError> for Error {
             EgressError::Request(_) => Self::HttpRequestDenied,
             EgressError::RequestTooLarge { cap } => Self::HttpRequestBodySize(Some(cap)),
             EgressError::ResponseTooLarge { cap } => Self::HttpResponseBodySize(Some(cap)),
-            EgressError::ResponseHead => Self::HttpResponseHeaderSectionSize(None),
+            EgressError::Head { of: Message::Request, cap } => {
+                Self::HttpRequestHeaderSectionSize(u32::try_from(cap).ok())
+            }
+            EgressError::Head { of: Message::Response, cap } => {
+                Self::HttpResponseHeaderSectionSize(u32::try_from(cap).ok())
+            }
             EgressError::Connections { .. } => Self::ConnectionLimitReached,
             EgressError::Protocol(source) => protocol_error(source.downcast_ref()),
         }
@@ -201,7 +213,7 @@ mod tests {
                 let destination = check(target, reach, &resolver, times.connect).await?;
                 let answer = egress.send(destination, request, times).await?;
                 let driven: Driving = Box::new(async { Ok(()) });
-                Ok((response(answer), driven))
+                Ok((response(answer, |_| ()), driven))
             })
         }
     }

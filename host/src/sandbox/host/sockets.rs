@@ -3,19 +3,19 @@
 
 pub(crate) mod p3;
 
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use wasmtime::StoreContextMut;
-use wasmtime::component::{Linker, Resource};
+use wasmtime::component::{Linker, Resource, ResourceType};
 use wasmtime_wasi::WasiCtxBuilder;
-use wasmtime_wasi::p2::bindings::sockets::ip_name_lookup::{Host as _, ResolveAddressStream};
-use wasmtime_wasi::p2::bindings::sockets::network::{ErrorCode, IpAddressFamily};
+use wasmtime_wasi::p2::bindings::sockets::network::{ErrorCode, IpAddress, IpAddressFamily};
 use wasmtime_wasi::p2::bindings::sockets::{
     tcp_create_socket::Host as _, udp_create_socket::Host as _,
 };
-use wasmtime_wasi::p2::{Network, SocketError};
+use wasmtime_wasi::p2::{Network, Pollable, SocketError, subscribe};
 use wasmtime_wasi::sockets::{SocketAddrUse, WasiSocketsView};
 
 use crate::capability::gate::{Gate, Refusal};
@@ -73,15 +73,49 @@ pub(crate) fn replace_lookup(linker: &mut Linker<State>) -> wasmtime::Result<()>
         LOOKUP_FUNCTION,
         |mut store: StoreContextMut<'_, State>, (network, name): (Resource<Network>, String)| {
             Box::new(async move {
-                let looked_up = LookUp::of(store.data()).look_up(&name).await;
-                if let Err(refused) = looked_up {
-                    return Ok((Err(refused_look_up(refused)?),));
-                }
-                Ok((answer(store.data_mut(), network, name)?,))
+                store.data().table.get(&network)?;
+                let found = match LookUp::of(store.data()).look_up(&name).await {
+                    Ok(found) => found,
+                    Err(refused) => return Ok((Err(refused_look_up(refused)?),)),
+                };
+                Ok((Ok(store.data_mut().table.push(Found(found.into()))?),))
             })
         },
     )?;
-    Ok(())
+    replace_answer(linker)
+}
+
+/// What a guest reads of a look-up: the very addresses that the host's table holds. wasmtime-wasi's
+/// own stream asks the system a second time, and in an attack by rebinding is told something else.
+fn replace_answer(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    let mut instance = linker.instance(LOOKUP_INSTANCE)?;
+    let found = ResourceType::host::<Found>();
+    instance.resource("resolve-address-stream", found, |mut store, rep| {
+        store.data_mut().table.delete(Resource::<Found>::new_own(rep))?;
+        Ok(())
+    })?;
+    instance.func_wrap(
+        "[method]resolve-address-stream.resolve-next-address",
+        |mut store: StoreContextMut<'_, State>, (found,): (Resource<Found>,)| {
+            let next = store.data_mut().table.get_mut(&found)?.0.pop_front();
+            Ok((Ok::<_, ErrorCode>(next.map(IpAddress::from)),))
+        },
+    )?;
+    instance.func_wrap(
+        "[method]resolve-address-stream.subscribe",
+        |mut store: StoreContextMut<'_, State>, (found,): (Resource<Found>,)| {
+            Ok((subscribe(&mut store.data_mut().table, found)?,))
+        },
+    )
+}
+
+/// The addresses that a guest has not read yet.
+struct Found(VecDeque<IpAddr>);
+
+#[wasmtime_wasi::async_trait]
+impl Pollable for Found {
+    /// The host has waited for the answer already.
+    async fn ready(&mut self) {}
 }
 
 /// Replaces the making of sockets, which needs no grant, by one that counts them.
@@ -144,7 +178,7 @@ impl LookUp {
         }
     }
 
-    /// The host's own look-up: its answer is what the guest may connect to.
+    /// The host's own look-up: its answer is what the guest is told and may connect to.
     async fn look_up(&self, name: &str) -> Result<Vec<IpAddr>, NotLookedUp> {
         let name = Host::parse_bare(name).map_err(|_| NotLookedUp::NoName)?;
         let looked_up = self.gate.perform(LookupRequest { name }, |permit| async {
@@ -159,21 +193,9 @@ fn refused_look_up(refused: NotLookedUp) -> wasmtime::Result<ErrorCode> {
         NotLookedUp::NoName => ErrorCode::InvalidArgument,
         NotLookedUp::Refused(Refusal::Denied(_)) => ErrorCode::AccessDenied,
         NotLookedUp::Refused(Refusal::Effect(refusal)) => words::socket_error(&refusal),
+        NotLookedUp::Refused(Refusal::Limit(limit)) => return Err(limit.into()),
         NotLookedUp::Refused(Refusal::Journal(error)) => return Err(wasmtime::Error::new(error)),
     })
-}
-
-/// The guest's own stream of addresses. It may differ from the host's answer, in an attack by
-/// rebinding; then connecting to what differs is refused.
-fn answer(
-    state: &mut State,
-    network: Resource<Network>,
-    name: String,
-) -> wasmtime::Result<Result<Resource<ResolveAddressStream>, ErrorCode>> {
-    match state.sockets().resolve_addresses(network, name) {
-        Ok(stream) => Ok(Ok(stream)),
-        Err(error) => Ok(Err(SocketError::downcast(error)?)),
-    }
 }
 
 /// The hook wants a future that is `Sync`. A future is only ever polled by its owner, through

@@ -111,6 +111,13 @@ pub fn hold(name: &str, path: &str, count: usize) {
     crate::resources::sleep();
 }
 
+/// Begins to list a folder often and keeps all of it.
+pub fn lists(name: &str, count: usize) {
+    let root = root(name);
+    let held: Vec<_> = (0..count).map(|_| root.read_directory()).collect();
+    println!("held {}", held.iter().filter(|list| list.is_ok()).count());
+}
+
 /// Reads one path over and over, at least `count` times and until it has given two different
 /// things, and tells everything that it ever gave.
 pub fn race(name: &str, path: &str, count: usize) {

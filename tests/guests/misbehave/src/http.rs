@@ -16,14 +16,28 @@ pub fn requests(requests: &[&str]) {
     }
 }
 
-fn get(url: &str) -> Result<String, ErrorCode> {
+/// Sends a request, waits until the server has it, and lets go of it.
+pub fn let_go(url: &str) {
+    let request = to(url).expect("an authority");
+    let coming = handle(request, None).expect("sent");
+    // Nothing is polled before somebody waits.
+    let timer = wasip2::clocks::monotonic_clock::subscribe_duration(500_000_000);
+    wasip2::io::poll::poll(&[&coming.subscribe(), &timer]);
+    drop(coming);
+    println!("{url}: let go");
+}
+
+fn to(url: &str) -> Option<OutgoingRequest> {
     let (authority, path) = url.split_once('/').unwrap_or((url, ""));
     let request = OutgoingRequest::new(Fields::new());
     request.set_scheme(Some(&Scheme::Http)).expect("a scheme");
-    if request.set_authority(Some(authority)).is_err() {
-        return Ok("no authority".to_owned());
-    }
+    request.set_authority(Some(authority)).ok()?;
     request.set_path_with_query(Some(&format!("/{path}"))).expect("a path");
+    Some(request)
+}
+
+fn get(url: &str) -> Result<String, ErrorCode> {
+    let Some(request) = to(url) else { return Ok("no authority".to_owned()) };
     let coming = handle(request, None)?;
     coming.subscribe().block();
     let response = coming.get().expect("ready").expect("once")?;

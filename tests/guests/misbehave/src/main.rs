@@ -6,6 +6,7 @@
 
 mod files;
 mod http;
+mod names;
 mod resources;
 mod sockets;
 
@@ -25,13 +26,19 @@ fn main() {
         ["stdin"] => resources::read_stdin(),
         ["files", root, ref steps @ ..] => files::steps(root, steps),
         ["hold", root, path, count] => files::hold(root, path, number(count)),
+        ["lists", root, count] => files::lists(root, number(count)),
         ["race", root, path, count] => files::race(root, path, number(count)),
         ["append", root, path, count] => files::append(root, path, number(count)),
         ["long-names", root, count] => files::long_names(root, number(count)),
         ["long-path", root, bytes] => files::long_path(root, number(bytes)),
         ["long-link", root, bytes] => files::long_link(root, number(bytes)),
         ["http", ref requests @ ..] => http::requests(requests),
+        ["http-drop", request] => http::let_go(request),
+        ["env", ref wanted @ ..] => names::environment(wanted),
+        ["config", ref wanted @ ..] => names::config(wanted),
+        ["keyvalue", bucket, ref steps @ ..] => names::keys(bucket, steps),
         ["tcp", address] => sockets::talk(address),
+        ["udp", address] => sockets::datagram(address),
         ["look-up", name] => sockets::look_up(name),
         ["sockets", count] => sockets::hold(number(count)),
         _ => panic!("no such misbehaviour: {words:?}"),

@@ -8,6 +8,8 @@ use wasip2::sockets::ip_name_lookup::resolve_addresses;
 use wasip2::sockets::network::{ErrorCode, IpAddressFamily, IpSocketAddress, Ipv4SocketAddress};
 use wasip2::sockets::tcp::TcpSocket;
 use wasip2::sockets::tcp_create_socket::create_tcp_socket;
+use wasip2::sockets::udp::OutgoingDatagram;
+use wasip2::sockets::udp_create_socket::create_udp_socket;
 
 /// Says `ping` and prints the answer.
 pub fn talk(address: &str) {
@@ -22,14 +24,8 @@ pub fn talk(address: &str) {
 }
 
 fn connect(address: &str) -> Result<(TcpSocket, InputStream, OutputStream), ErrorCode> {
-    let SocketAddr::V4(address) = address.parse().expect("an address") else {
-        panic!("IPv4 only");
-    };
-    let [a, b, c, d] = address.ip().octets();
-    let remote =
-        IpSocketAddress::Ipv4(Ipv4SocketAddress { port: address.port(), address: (a, b, c, d) });
     let socket = create_tcp_socket(IpAddressFamily::Ipv4)?;
-    socket.start_connect(&instance_network(), remote)?;
+    socket.start_connect(&instance_network(), ipv4(address))?;
     loop {
         socket.subscribe().block();
         match socket.finish_connect() {
@@ -38,6 +34,43 @@ fn connect(address: &str) -> Result<(TcpSocket, InputStream, OutputStream), Erro
             Err(error) => return Err(error),
         }
     }
+}
+
+/// Sends `ping` as a datagram and prints what comes back.
+pub fn datagram(address: &str) {
+    match exchange(address) {
+        Ok(answer) => println!("{answer}"),
+        Err(error) => println!("refused: {}", error.name()),
+    }
+}
+
+fn exchange(address: &str) -> Result<String, ErrorCode> {
+    let remote = ipv4(address);
+    let unspecified = Ipv4SocketAddress { port: 0, address: (0, 0, 0, 0) };
+    let socket = create_udp_socket(IpAddressFamily::Ipv4)?;
+    socket.start_bind(&instance_network(), IpSocketAddress::Ipv4(unspecified))?;
+    socket.finish_bind()?;
+    let (incoming, outgoing) = socket.stream(None)?;
+    for _ in 0..2 {
+        outgoing.subscribe().block();
+        outgoing.check_send()?;
+        let ping = OutgoingDatagram { data: b"ping".to_vec(), remote_address: Some(remote) };
+        outgoing.send(&[ping])?;
+    }
+    loop {
+        incoming.subscribe().block();
+        if let Some(datagram) = incoming.receive(1)?.pop() {
+            return Ok(String::from_utf8_lossy(&datagram.data).into_owned());
+        }
+    }
+}
+
+fn ipv4(address: &str) -> IpSocketAddress {
+    let SocketAddr::V4(address) = address.parse().expect("an address") else {
+        panic!("IPv4 only");
+    };
+    let [a, b, c, d] = address.ip().octets();
+    IpSocketAddress::Ipv4(Ipv4SocketAddress { port: address.port(), address: (a, b, c, d) })
 }
 
 pub fn look_up(name: &str) {

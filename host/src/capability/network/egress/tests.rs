@@ -302,7 +302,7 @@ async fn a_flood_of_fields_is_refused() {
     });
     for server in [many.await, Server::saying(long).await, endless.await] {
         let error = server.get(Caps::default()).await.expect_err("refused");
-        assert!(matches!(error, EgressError::ResponseHead), "{error:?}");
+        assert!(matches!(error, EgressError::Head { of: Message::Response, .. }), "{error:?}");
     }
 }
 

@@ -108,6 +108,10 @@ impl Wish {
         })
     }
 
+    pub(super) fn is_folder(&self) -> bool {
+        self.folder
+    }
+
     pub(super) fn operation(&self) -> FileOperation {
         match self {
             Self { truncate: true, .. } => FileOperation::Truncate,
@@ -153,6 +157,10 @@ pub(super) fn open(located: &Located, wish: &Wish) -> io::Result<Opened> {
         }
         return Ok(Opened::Folder(parent.open_dir_nofollow(name)?.into_std_file()));
     }
+    if *folder && found.is_none() {
+        // A file of that name is not what a path with a slash at its end may make.
+        return Err(Errno::ISDIR.into());
+    }
     if wish.folder || *folder {
         return Err(Errno::NOTDIR.into());
     }
@@ -173,6 +181,29 @@ pub(super) fn open(located: &Located, wish: &Wish) -> io::Result<Opened> {
     }
 }
 
+/// A path that ends in a slash means a folder or nothing: true when it did and is one.
+///
+/// # Errors
+/// When it is something else, or not there.
+fn is_meant_as_folder(located: &Located) -> io::Result<bool> {
+    if !located.folder {
+        return Ok(false);
+    }
+    match located.parent.symlink_metadata(&located.name)?.is_dir() {
+        true => Ok(true),
+        false => Err(Errno::NOTDIR.into()),
+    }
+}
+
+/// What is no folder cannot be made by a path that ends in a slash.
+fn may_be_no_folder(located: &Located) -> io::Result<()> {
+    match (located.folder, located.parent.symlink_metadata(&located.name).is_ok()) {
+        (false, _) => Ok(()),
+        (true, true) => Err(Errno::EXIST.into()),
+        (true, false) => Err(Errno::NOENT.into()),
+    }
+}
+
 pub(super) fn create_folder(located: Located) -> io::Result<()> {
     located.parent.create_dir(&located.name)
 }
@@ -182,23 +213,36 @@ pub(super) fn remove_folder(located: Located) -> io::Result<()> {
 }
 
 pub(super) fn remove(located: Located) -> io::Result<()> {
+    if is_meant_as_folder(&located)? {
+        return Err(Errno::ISDIR.into());
+    }
     located.parent.remove_file_or_symlink(&located.name)
 }
 
 pub(super) fn symlink(located: &Located, to: &str) -> io::Result<()> {
+    may_be_no_folder(located)?;
     // cap-std refuses a link that holds an absolute path.
     DirExt::symlink(&located.parent, to, &located.name)
 }
 
 pub(super) fn rename((from, to): (Located, Located)) -> io::Result<()> {
+    let moves_folder = is_meant_as_folder(&from)? || to.folder;
+    if moves_folder && !from.parent.symlink_metadata(&from.name)?.is_dir() {
+        return Err(Errno::NOTDIR.into());
+    }
     from.parent.rename(&from.name, &to.parent, &to.name)
 }
 
 pub(super) fn hard_link((from, to): (Located, Located)) -> io::Result<()> {
+    if is_meant_as_folder(&from)? {
+        return Err(Errno::PERM.into());
+    }
+    may_be_no_folder(&to)?;
     from.parent.hard_link(&from.name, &to.parent, &to.name)
 }
 
 pub(super) fn read_link(located: Located) -> io::Result<String> {
+    is_meant_as_folder(&located)?;
     let link = located.parent.read_link(&located.name)?;
     link.into_os_string().into_string().map_err(|_| io::ErrorKind::InvalidData.into())
 }
@@ -211,6 +255,7 @@ pub(super) fn set_times(located: &Located, accessed: NewTime, modified: NewTime)
             Some(SystemTimeSpec::Absolute(cap_std::time::SystemTime::from_std(time)))
         }
     };
+    is_meant_as_folder(located)?;
     located.parent.set_symlink_times(&located.name, spec(accessed), spec(modified))
 }
 
@@ -280,6 +325,7 @@ pub(super) fn stat(located: Located) -> io::Result<Stat> {
 }
 
 pub(super) fn identity_at(located: Located) -> io::Result<Identity> {
+    is_meant_as_folder(&located)?;
     let metadata = located.parent.symlink_metadata(&located.name)?;
     let device = cap_std::fs::MetadataExt::dev(&metadata);
     Ok(identity_of(device, cap_std::fs::MetadataExt::ino(&metadata)))

@@ -1,6 +1,7 @@
 //! What a guest may do with a descriptor that it holds, for every version of WASI: find, ask the
 //! gate, do. A handle borrows nothing of the store, so others may run while the gate is asked.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,12 +12,14 @@ use wasmtime::component::Resource;
 use wasmtime_wasi::filesystem::Descriptor;
 
 use super::effect::{self, Flags, Identity, NewTime, Opened, Stat, Wish};
+use super::list::Entries;
 use super::{FilesystemView, file_descriptor, folder_descriptor};
 use crate::capability::files::locate::{Follow, Located, PATH_BYTES_MAX, locate, real_path};
 use crate::capability::files::{
     FileOperation, FileRequest, Mode, MoveRequest, OpenFileRequest, OutsideRequest,
 };
 use crate::capability::gate::{Gate, Refusal};
+use crate::sandbox::host::open_files::Place;
 
 /// Why an operation did not happen.
 #[derive(Debug)]
@@ -43,6 +46,7 @@ impl From<Refusal<io::Error>> for Failed {
     fn from(refused: Refusal<io::Error>) -> Self {
         match refused {
             Refusal::Denied(_) => Errno::ACCESS.into(),
+            Refusal::Limit(limit) => Self::Trap(limit.into()),
             // What cannot be journaled does not happen, and the guest must not go on as if it had.
             Refusal::Journal(error) => Self::Trap(wasmtime::Error::new(error)),
             Refusal::Effect(error) => Self::Told(error),
@@ -103,7 +107,12 @@ impl Handle {
         let operation = wish.operation();
         let mode = operation.mode();
         let mut real = PathBuf::new();
-        let opened = self.at(path, follow, operation, |located| {
+        // In no root there is nothing to look at, so the wish alone says that it is a folder.
+        let path: Cow<'_, str> = match (wish.is_folder(), &self.held) {
+            (true, Held::Outside(_)) => format!("{}/", path.trim_end_matches('/')).into(),
+            (true, Held::Folder(_) | Held::File(..)) | (false, _) => path.into(),
+        };
+        let opened = self.at(&path, follow, operation, |located| {
             real.clone_from(&located.real);
             effect::open(&located, &wish)
         });
@@ -267,22 +276,15 @@ impl Handle {
         self.change(operation, |file| effect::write_all(file, bytes, offset)).await
     }
 
-    /// Asks whether the folder may be listed: a root is open without having been asked for, so
-    /// listing it is a wish of its own. The folder that stands for all else is empty.
-    pub(super) async fn may_list(&self) -> Result<(), Failed> {
+    /// The names in the folder, which is open once more while they are read: `place` counts that.
+    /// A root is open without having been asked for, so listing it is a wish of its own. The
+    /// folder that stands for all else is empty.
+    pub(super) async fn list(&self, place: Place) -> Result<Entries, Failed> {
         match &self.held {
-            Held::Outside(_) => Ok(()),
-            Held::Folder(_) | Held::File(..) => self.change(FileOperation::Read, |_| Ok(())).await,
-        }
-    }
-
-    /// The names in the folder; none for the folder that stands for all else.
-    pub(super) async fn list(&self) -> Result<Option<cap_std::fs::ReadDir>, Failed> {
-        match &self.held {
-            Held::Outside(_) => Ok(None),
-            Held::Folder(_) | Held::File(..) => {
-                let listed = self.change(FileOperation::Read, |file| cap_dir(file)?.entries());
-                Ok(Some(listed.await?))
+            Held::File(..) => Err(Errno::NOTDIR.into()),
+            Held::Outside(_) => Ok(Entries::none(place)),
+            Held::Folder(_) => {
+                self.change(FileOperation::Read, |folder| Entries::of(folder, place)).await
             }
         }
     }

@@ -14,6 +14,7 @@ use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, FsError, FsResult};
 use super::FilesystemView;
 use super::effect::{Flags, Identity, Kind, NewTime, Stat};
 use super::handle::Failed;
+use super::list::{Entries, Entry};
 use super::stream::GatedOutput;
 use crate::capability::files::locate::Follow;
 
@@ -62,6 +63,25 @@ fn new_time(time: types::NewTimestamp) -> Result<NewTime, Failed> {
     })
 }
 
+impl From<Kind> for types::DescriptorType {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Folder => Self::Directory,
+            Kind::Link => Self::SymbolicLink,
+            Kind::File => Self::RegularFile,
+            Kind::Other => Self::Unknown,
+        }
+    }
+}
+
+/// The list that a handle means: it stands in the table where the bindings have their own type.
+fn entries(stream: &Resource<types::DirectoryEntryStream>) -> Resource<Entries> {
+    match stream.owned() {
+        true => Resource::new_own(stream.rep()),
+        false => Resource::new_borrow(stream.rep()),
+    }
+}
+
 impl From<Stat> for types::DescriptorStat {
     fn from(stat: Stat) -> Self {
         // A time before 1970 has no words in this version.
@@ -70,12 +90,7 @@ impl From<Stat> for types::DescriptorStat {
             Some(Datetime { seconds: since.as_secs(), nanoseconds: since.subsec_nanos() })
         };
         Self {
-            type_: match stat.kind {
-                Kind::Folder => types::DescriptorType::Directory,
-                Kind::Link => types::DescriptorType::SymbolicLink,
-                Kind::File => types::DescriptorType::RegularFile,
-                Kind::Other => types::DescriptorType::Unknown,
-            },
+            type_: stat.kind.into(),
             link_count: stat.links,
             size: stat.bytes,
             data_access_timestamp: time(stat.accessed),
@@ -133,11 +148,13 @@ impl types::HostDirectoryEntryStream for FilesystemView<'_> {
         &mut self,
         stream: Resource<types::DirectoryEntryStream>,
     ) -> FsResult<Option<types::DirectoryEntry>> {
-        self.wasi().read_directory_entry(stream).await
+        let entry = self.state.table.get_mut(&entries(&stream))?.next()?;
+        Ok(entry.map(|Entry { kind, name }| types::DirectoryEntry { type_: kind.into(), name }))
     }
 
     fn drop(&mut self, stream: Resource<types::DirectoryEntryStream>) -> wasmtime::Result<()> {
-        types::HostDirectoryEntryStream::drop(&mut self.wasi(), stream)
+        self.state.table.delete(entries(&stream))?;
+        Ok(())
     }
 }
 
@@ -331,8 +348,10 @@ impl HostDescriptor for FilesystemView<'_> {
         &mut self,
         fd: Resource<Descriptor>,
     ) -> FsResult<Resource<types::DirectoryEntryStream>> {
-        self.handle(&fd)?.may_list().await?;
-        self.wasi().read_directory(fd).await
+        let handle = self.handle(&fd)?;
+        let place = self.state.place().map_err(FsError::trap)?;
+        let entries = handle.list(place).await?;
+        Ok(Resource::new_own(self.state.table.push(entries)?.rep()))
     }
 
     async fn stat(&mut self, fd: Resource<Descriptor>) -> FsResult<types::DescriptorStat> {

@@ -15,6 +15,7 @@ use wasmtime_wasi::p3::bindings::filesystem::types::{DescriptorType, DirectoryEn
 
 use super::effect::Kind;
 use super::handle::{Failed, Handle};
+use super::list::{Entries, Entry};
 use crate::sandbox::host::open_files::Place;
 
 /// How a stream ended, for the future that the guest has beside it.
@@ -117,26 +118,19 @@ impl Drop for Writing {
 pub(super) struct Listing {
     stage: Stage,
     told: Option<Told>,
-    /// The folder is opened once more to be read.
-    _place: Place,
 }
 
 enum Stage {
-    Asking(BoxFuture<'static, Result<Option<cap_std::fs::ReadDir>, Failed>>),
-    Giving(Option<cap_std::fs::ReadDir>),
+    Asking(BoxFuture<'static, Result<Entries, Failed>>),
+    Giving(Entries),
+    Ended,
 }
 
 impl Listing {
     pub(super) fn new(handle: Handle, place: Place, told: Told) -> Self {
-        let asking = Box::pin(async move { handle.list().await });
-        Self { stage: Stage::Asking(asking), told: Some(told), _place: place }
+        let asking = Box::pin(async move { handle.list(place).await });
+        Self { stage: Stage::Asking(asking), told: Some(told) }
     }
-}
-
-fn entry(entry: &cap_std::fs::DirEntry) -> Result<DirectoryEntry, ErrorCode> {
-    let kind = Kind::from(entry.file_type()?);
-    let name = entry.file_name().into_string().map_err(|_| ErrorCode::IllegalByteSequence)?;
-    Ok(DirectoryEntry { type_: kind.into(), name })
 }
 
 impl From<Kind> for DescriptorType {
@@ -168,27 +162,30 @@ impl<D> StreamProducer<D> for Listing {
         let this = &mut *self;
         if let Stage::Asking(asking) = &mut this.stage {
             match asking.as_mut().poll(context) {
-                Poll::Ready(Ok(names)) => this.stage = Stage::Giving(names),
+                Poll::Ready(Ok(entries)) => this.stage = Stage::Giving(entries),
                 Poll::Ready(Err(failed)) => return end(&mut this.told, failed),
                 Poll::Pending if finish => return Poll::Ready(Ok(StreamResult::Cancelled)),
                 Poll::Pending => return Poll::Pending,
             }
         }
-        let Stage::Giving(Some(names)) = &mut this.stage else {
-            tell(&mut this.told, Ok(()));
+        let Stage::Giving(entries) = &mut this.stage else {
             return Poll::Ready(Ok(StreamResult::Dropped));
         };
         let (mut given, mut ended) = (Vec::new(), None);
         while ended.is_none() && given.len() < wanted.min(NAMES_AT_ONCE_MAX) {
-            match names.next().map(|found| entry(&found?)) {
-                Some(Ok(found)) => given.push(found),
-                Some(Err(error)) => ended = Some(Err(error)),
-                None => ended = Some(Ok(())),
+            match entries.next() {
+                Ok(Some(Entry { kind, name })) => {
+                    given.push(DirectoryEntry { type_: kind.into(), name });
+                }
+                Ok(None) => ended = Some(Ok(())),
+                Err(error) => ended = Some(Err(error.into())),
             }
         }
         destination.set_buffer(given.into());
         Poll::Ready(Ok(match ended {
             Some(ended) => {
+                // The folder is closed, whatever becomes of the stream.
+                this.stage = Stage::Ended;
                 tell(&mut this.told, ended);
                 StreamResult::Dropped
             }

@@ -63,6 +63,7 @@ impl GatedOutput {
                 Refusal::Denied(denial) => {
                     StreamError::LastOperationFailed(wasmtime::Error::msg(denial.to_string()))
                 }
+                Refusal::Limit(limit) => StreamError::Trap(limit.into()),
                 Refusal::Journal(error) => StreamError::Trap(wasmtime::Error::new(error)),
             });
             (inner, written)

@@ -126,6 +126,7 @@ async fn look_up(
         Err(NotLookedUp::NoName) => Err(LookupError::InvalidArgument),
         Err(NotLookedUp::Refused(Refusal::Denied(_))) => Err(LookupError::AccessDenied),
         Err(NotLookedUp::Refused(Refusal::Effect(refusal))) => Err(words::lookup_error(&refusal)),
+        Err(NotLookedUp::Refused(Refusal::Limit(limit))) => return Err(limit.into()),
         Err(NotLookedUp::Refused(Refusal::Journal(error))) => {
             return Err(wasmtime::Error::new(error));
         }

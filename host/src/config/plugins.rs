@@ -3,7 +3,6 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::exit::{Code, Failure};
 use crate::sandbox::plain::nearest;
 use crate::sandbox::program::COMPONENT_BYTES_MAX;
 
@@ -17,6 +16,17 @@ pub struct Found {
     pub origin: String,
     /// The bytes.
     pub bytes: Vec<u8>,
+}
+
+/// Why there is no plugin: one sentence, and whether anything is there.
+#[derive(Debug, thiserror::Error)]
+pub enum NotFound {
+    /// Nothing has that name.
+    #[error("{0}")]
+    Missing(String),
+    /// What is there cannot be read as a plugin.
+    #[error("{0}")]
+    Unusable(String),
 }
 
 macro_rules! embedded {
@@ -37,7 +47,7 @@ pub const EMBEDDED: &[(&str, &[u8])] = embedded!["calculator", "files", "http", 
 ///
 /// # Errors
 /// One sentence: not there (with the nearest name), a folder, unreadable, too large.
-pub fn find(wanted: &str, folders: &[PathBuf]) -> Result<Found, Failure> {
+pub fn find(wanted: &str, folders: &[PathBuf]) -> Result<Found, NotFound> {
     let path = Path::new(wanted);
     let is_path =
         wanted.contains('/') || path.extension().is_some_and(|end| end == "wasm" || end == "wat");
@@ -63,7 +73,7 @@ pub fn find(wanted: &str, folders: &[PathBuf]) -> Result<Found, Failure> {
     }
 }
 
-fn not_found(wanted: &str, folders: &[PathBuf]) -> Failure {
+fn not_found(wanted: &str, folders: &[PathBuf]) -> NotFound {
     let names = EMBEDDED.iter().map(|(name, _)| *name);
     let proposal = match nearest(wanted, names.clone()) {
         Some(near) => format!("; did you mean `{near}`?"),
@@ -76,13 +86,15 @@ fn not_found(wanted: &str, folders: &[PathBuf]) -> Failure {
             )
         }
     };
-    Failure::new(Code::Plugin, format!("there is no plugin `{wanted}`{proposal}"))
+    NotFound::Missing(format!("there is no plugin `{wanted}`{proposal}"))
 }
 
-fn read(path: &Path) -> Result<Found, Failure> {
-    let fail = |what: &str| Failure::new(Code::Plugin, format!("{}: {what}", path.display()));
+fn read(path: &Path) -> Result<Found, NotFound> {
+    let fail = |what: &str| NotFound::Unusable(format!("{}: {what}", path.display()));
     let metadata = std::fs::metadata(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => fail("there is no such file"),
+        std::io::ErrorKind::NotFound => {
+            NotFound::Missing(format!("{}: there is no such file", path.display()))
+        }
         _ => fail(&error.to_string()),
     })?;
     if metadata.is_dir() {

@@ -1,0 +1,266 @@
+//! `aos-host run AGENT --task …`: one agent in the foreground, to its answer.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::arguments::LimitArgs;
+use super::exit::{Code, Failure};
+use super::run::Format;
+use super::{input, terminal};
+use crate::config::agent::{AgentSpec, SpecError, agent_options};
+use crate::config::{Config, Time};
+use crate::kernel::agents::Agents;
+use crate::kernel::{Kernel, SessionOptions};
+use crate::model::{ModelOptions, Models};
+use crate::types::{Ending, Pid, ProcessView, Standing, Waiting};
+
+/// What makes a run an agent's.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Agents")]
+pub struct AgentArgs {
+    /// What the agent is to do: a text, @FILE, or - for stdin
+    #[arg(long, value_name = "TEXT")]
+    pub task: Option<String>,
+    /// The model it asks: provider/model, or script:FILE for a scripted one
+    #[arg(long, value_name = "MODEL")]
+    pub model: Option<String>,
+    /// Plugins whose tools it may call: names or paths
+    #[arg(long = "plugin", value_name = "PLUGIN", value_delimiter = ',')]
+    pub plugins: Vec<String>,
+    /// Agent plugins that its children may run, by name
+    #[arg(long, value_name = "PROGRAM", value_delimiter = ',')]
+    pub allow_spawn: Vec<String>,
+    /// What people call it
+    #[arg(long)]
+    pub name: Option<String>,
+    /// How urgent it is: 0 to 100, lower first
+    #[arg(long, value_name = "POINTS")]
+    pub priority: Option<u8>,
+    /// Tokens that it and its children may use in all
+    #[arg(long, value_name = "TOKENS")]
+    pub max_tokens: Option<u64>,
+    /// Model calls that it and its children may make in all
+    #[arg(long, value_name = "CALLS")]
+    pub max_calls: Option<u64>,
+    /// US dollars that it and its children may spend in all
+    #[arg(long, value_name = "DOLLARS", value_parser = microdollars)]
+    pub max_cost: Option<u64>,
+    /// How long it may live, pauses left out
+    #[arg(long, value_name = "TIME")]
+    pub max_time: Option<Time>,
+    /// CPU that it may use at most, as 50% of one core
+    #[arg(long, value_name = "PERCENT", value_parser = percent)]
+    pub cpu: Option<u16>,
+    /// How long to wait for room in a spent budget before giving up
+    #[arg(long, value_name = "TIME", default_value = "60s")]
+    pub patience: Time,
+    /// Tokens of its prompts; what its model's window leaves unless said
+    #[arg(long, value_name = "TOKENS")]
+    pub context_tokens: Option<u64>,
+}
+
+fn microdollars(text: &str) -> Result<u64, String> {
+    let wrong = || format!("`{text}` is no amount; write it like 2.50");
+    let dollars: f64 = text.trim_start_matches('$').parse().map_err(|_| wrong())?;
+    if !(0.0..=1e9).contains(&dollars) {
+        return Err(wrong());
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "checked: zero to a billion"
+    )]
+    Ok((dollars * 1e6).round() as u64)
+}
+
+fn percent(text: &str) -> Result<u16, String> {
+    let number = text.trim_end_matches('%').parse().ok();
+    number
+        .filter(|number| (1..=6_400).contains(number))
+        .ok_or_else(|| format!("`{text}` is no share; write it like 50%"))
+}
+
+impl AgentArgs {
+    /// The first flag that only agents have, where one was given.
+    pub fn given(&self) -> Option<&'static str> {
+        let flags = [
+            (self.task.is_some(), "--task"),
+            (self.model.is_some(), "--model"),
+            (!self.plugins.is_empty(), "--plugin"),
+            (!self.allow_spawn.is_empty(), "--allow-spawn"),
+            (self.name.is_some(), "--name"),
+            (self.priority.is_some(), "--priority"),
+            (self.max_tokens.is_some(), "--max-tokens"),
+            (self.max_calls.is_some(), "--max-calls"),
+            (self.max_cost.is_some(), "--max-cost"),
+            (self.max_time.is_some(), "--max-time"),
+            (self.cpu.is_some(), "--cpu"),
+            (self.context_tokens.is_some(), "--context-tokens"),
+        ];
+        flags.into_iter().find_map(|(given, flag)| given.then_some(flag))
+    }
+
+    /// The agent that the flags describe.
+    ///
+    /// # Errors
+    /// One sentence about the task or a grant.
+    pub fn spec(
+        &self,
+        program: &str,
+        options: &SessionOptions,
+        limits: &LimitArgs,
+    ) -> Result<AgentSpec, Failure> {
+        let task = self.task.as_deref().ok_or_else(|| {
+            Failure::usage(format!("{program} is an agent: give it a task with --task"))
+        })?;
+        Ok(AgentSpec {
+            name: self.name.clone(),
+            program: program.to_owned(),
+            task: input::text(task)?,
+            priority: self.priority,
+            weight: None,
+            model: self.model.clone(),
+            plugins: self.plugins.clone(),
+            spawn: self.allow_spawn.clone(),
+            allow: options.grants.iter().map(|(_, text)| text.clone()).collect(),
+            deny_path: options.denied_paths.clone(),
+            limits: limits.table(),
+            max_tokens: self.max_tokens,
+            max_calls: self.max_calls,
+            max_microdollars: self.max_cost,
+            max_time: self.max_time,
+            cpu_percent: self.cpu,
+            context_tokens: self.context_tokens,
+        })
+    }
+}
+
+impl From<SpecError> for Failure {
+    fn from(error: SpecError) -> Self {
+        let code = match &error {
+            SpecError::Usage(_) | SpecError::Model(_) => Code::Usage,
+            SpecError::Plugin(_) => Code::Plugin,
+            SpecError::Kernel(fault) => super::exit::code_of(fault),
+        };
+        Self::new(code, error)
+    }
+}
+
+/// The models of this host: the built-in table, keys from the environment.
+///
+/// # Errors
+/// When the configuration describes a provider that cannot be.
+pub fn models(_config: &Config) -> Result<Models, Failure> {
+    let environment = std::sync::Arc::new(|name: &str| std::env::var(name).ok().map(Into::into));
+    Models::new(ModelOptions::default(), environment).map_err(Failure::usage)
+}
+
+/// How often a foreground run looks at where its agent stands.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Runs one agent to its end, and prints its answer.
+pub async fn run(
+    config: &Config,
+    kernel: &Kernel,
+    spec: AgentSpec,
+    options: SessionOptions,
+    patience: Duration,
+    format: Format,
+) -> Result<Code, Failure> {
+    let models = models(config)?;
+    let spawn = spec.resolve(config, kernel, &models, options).await?;
+    let agents = kernel.start_agents(agent_options(config, models))?;
+    let pid = agents.spawn_first(spawn).await.map_err(|error| {
+        let code = match &error {
+            crate::kernel::agents::SpawnError::Limit(_) => Code::Limit,
+            crate::kernel::agents::SpawnError::Refused(_) => Code::Usage,
+            crate::kernel::agents::SpawnError::Journal(_) => Code::Host,
+        };
+        Failure::new(code, error)
+    })?;
+    let ended = followed(agents, pid, patience).await;
+    let view = agents.show(pid).map_err(Failure::host)?;
+    let ended = match ended {
+        Followed::Ended(ending) => Ok(ending),
+        Followed::Stuck(reason) => {
+            let why = format!("it waited too long for room in a budget: {reason}");
+            agents.end(pid, &why).map_err(Failure::host)?;
+            agents.wait(pid).await.map_err(Failure::host)?;
+            Err(reason)
+        }
+    };
+    agents.close(Duration::ZERO).await;
+    // What is told as done is on the disk first.
+    kernel.sync().await?;
+    tell(&view, ended, format)
+}
+
+enum Followed {
+    Ended(Ending),
+    /// It waits for a limit that does not give way.
+    Stuck(String),
+}
+
+/// Waits for an agent's end, and says on a terminal where it stands.
+async fn followed(agents: &Agents, pid: Pid, patience: Duration) -> Followed {
+    let line = terminal::status_line();
+    let mut stuck_since = None;
+    loop {
+        let waited = tokio::time::timeout(LOOK, agents.wait(pid)).await;
+        if let Ok(Ok(ending)) = waited {
+            return Followed::Ended(ending);
+        }
+        let Ok(view) = agents.show(pid) else {
+            return Followed::Stuck("it is gone".into());
+        };
+        line(&status(&view));
+        if view.standing != Standing::Waiting(Waiting::Quota) {
+            stuck_since = None;
+            continue;
+        }
+        let since = *stuck_since.get_or_insert_with(std::time::Instant::now);
+        if since.elapsed() >= patience {
+            return Followed::Stuck(view.reason.unwrap_or_default());
+        }
+    }
+}
+
+fn status(view: &ProcessView) -> String {
+    let usage = &view.usage;
+    format!(
+        "{} · {} · {} model calls · {} tool calls · {} tokens",
+        view.name,
+        view.standing,
+        usage.model_calls,
+        usage.tool_calls,
+        usage.input_tokens + usage.output_tokens
+    )
+}
+
+/// Prints the answer, or says how it ended.
+fn tell(
+    view: &ProcessView,
+    ended: Result<Ending, String>,
+    format: Format,
+) -> Result<Code, Failure> {
+    let code = match &ended {
+        Ok(Ending::Returned(_)) => Code::Ok,
+        Ok(Ending::Failed(_) | Ending::Trapped(_) | Ending::Killed(_)) => Code::Tool,
+        Ok(Ending::Limit(_)) => Code::Limit,
+        Err(_) => Code::Paused,
+    };
+    if format == Format::Json {
+        let mut value = serde_json::json!(view);
+        if let Err(reason) = &ended {
+            value["paused"] = reason.as_str().into();
+        }
+        terminal::print_line(&value.to_string())?;
+        return if code == Code::Ok { Ok(code) } else { Err(Failure::silent(code)) };
+    }
+    match ended {
+        Ok(Ending::Returned(text)) => terminal::print_line(&text),
+        Ok(ending) => Err(Failure::new(code, format!("it {}: {}", ending.word(), ending.text()))),
+        Err(reason) => Err(Failure::new(code, format!("paused: {reason}"))),
+    }
+}

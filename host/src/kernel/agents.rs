@@ -1,0 +1,232 @@
+//! Agents as processes: the table, births and deaths, and what an operator may do to them.
+//!
+//! An agent is a guest that the executor runs, with a desk that answers its questions. Its tools,
+//! its model and its children are reached through its own gate; its rows are one chain.
+
+mod birth;
+mod death;
+mod desk;
+mod family;
+mod inference;
+mod memory;
+mod operate;
+mod process;
+mod tools;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+pub use self::process::Holdings;
+pub use self::tools::Held;
+
+use self::process::Process;
+use super::executor::Executor;
+use super::{Fault, Kernel, Parts, Plugin};
+use crate::model::{Endpoint, Models};
+use crate::sandbox::Ended;
+use crate::scheduler::{Event, Options, OwnerId, Priority, ProviderId};
+use crate::types::{LimitHit, Pid};
+
+/// Finds a program by name, for agents that spawn others: its bytes, or why there is none.
+pub type FindProgram = Arc<dyn Fn(&str) -> Result<Vec<u8>, String> + Send + Sync>;
+
+/// What agents of this host may be and use.
+#[derive(Clone)]
+pub struct AgentOptions {
+    /// The scheduler's: workers, slots, quotas, slices.
+    pub schedule: Options,
+    /// The models.
+    pub models: Models,
+    /// Where spawned programs come from.
+    pub programs: FindProgram,
+    /// Calls in flight per provider.
+    pub model_slots: u32,
+    /// Children of one agent that live or whose end it has not been told of.
+    pub children_max: usize,
+    /// Messages in one mailbox.
+    pub mailbox_max: usize,
+    /// Bytes of one message.
+    pub message_bytes_max: usize,
+    /// Bytes of one task or name.
+    pub task_bytes_max: usize,
+    /// Bytes of all pages of one agent.
+    pub stored_bytes_max: u64,
+    /// Agents that have ended and are still shown.
+    pub exited_max: usize,
+}
+
+impl AgentOptions {
+    /// These models and programs, and the defaults.
+    pub fn new(models: Models, programs: FindProgram) -> Self {
+        Self {
+            schedule: Options::default(),
+            models,
+            programs,
+            model_slots: 64,
+            children_max: 1_000,
+            mailbox_max: 1_000,
+            message_bytes_max: 1 << 20,
+            task_bytes_max: 1 << 20,
+            stored_bytes_max: 256 << 20,
+            exited_max: 1_024,
+        }
+    }
+}
+
+/// An agent to be born.
+#[derive(Clone)]
+pub struct Spawn {
+    /// What people call it.
+    pub name: String,
+    /// What it runs.
+    pub plugin: Arc<Plugin>,
+    /// What it is to do.
+    pub task: String,
+    /// For whom.
+    pub owner: OwnerId,
+    /// How urgent.
+    pub priority: Priority,
+    /// Its share against agents of the same priority, 1 to 1,000.
+    pub weight: u16,
+    /// The model it asks.
+    pub endpoint: Endpoint,
+    /// What it may use.
+    pub holdings: Holdings,
+    /// Tokens of its prompts; none for what its model's window leaves.
+    pub context_tokens: Option<u64>,
+}
+
+/// Why an agent was not born.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum SpawnError {
+    /// A bound was reached.
+    #[error("{0}")]
+    Limit(LimitHit),
+    /// What was asked cannot be.
+    #[error("{0}")]
+    Refused(String),
+    /// It could not be written down.
+    #[error("{0}")]
+    Journal(String),
+}
+
+/// All agents of a kernel. Cheap to clone.
+#[derive(Clone)]
+pub struct Agents {
+    parts: Weak<Parts>,
+    own: Arc<Own>,
+    pub(super) options: Arc<AgentOptions>,
+}
+
+struct Own {
+    executor: Executor,
+    table: Mutex<Table>,
+    /// The names of providers; their places are their numbers.
+    providers: Mutex<Vec<String>>,
+    runtime: tokio::runtime::Handle,
+}
+
+#[derive(Default)]
+struct Table {
+    processes: BTreeMap<Pid, Arc<Process>>,
+    next_pid: u64,
+    /// In the order of their ends.
+    exited: VecDeque<Pid>,
+    /// Agents are being ended for good: none is born any more.
+    closing: bool,
+}
+
+impl fmt::Debug for Agents {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Agents")
+    }
+}
+
+impl Agents {
+    /// Starts the executor.
+    pub(super) fn start(kernel: &Kernel, options: AgentOptions) -> Result<Self, Fault> {
+        let parts = Arc::downgrade(&kernel.parts);
+        let nudged = Weak::clone(&parts);
+        let nudge = Box::new(move || {
+            if let Some(parts) = nudged.upgrade() {
+                parts.loading.sandbox().nudge();
+            }
+        });
+        let executor = Executor::start(options.schedule.clone(), 0, nudge)
+            .map_err(|error| Fault::Host(format!("no thread for guests: {error}")))?;
+        let own = Own {
+            executor,
+            table: Mutex::default(),
+            providers: Mutex::default(),
+            runtime: tokio::runtime::Handle::current(),
+        };
+        let agents = Self { parts, own: Arc::new(own), options: Arc::new(options) };
+        let told = Arc::downgrade(&agents.own);
+        agents.own.executor.on_pause(Box::new(move |pid, why| {
+            let process = told.upgrade().and_then(|own| own.find(pid));
+            if let Some(process) = process {
+                process.state().exhausted = why;
+            }
+        }));
+        Ok(agents)
+    }
+
+    pub(super) fn kernel(&self) -> Kernel {
+        let parts = self.parts.upgrade().expect("invariant: agents live inside their kernel");
+        Kernel { parts }
+    }
+
+    pub(super) fn executor(&self) -> &Executor {
+        &self.own.executor
+    }
+
+    fn models(&self) -> &Models {
+        &self.options.models
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.own.table()
+    }
+
+    pub(super) fn find(&self, pid: Pid) -> Option<Arc<Process>> {
+        self.own.find(pid)
+    }
+
+    /// A program by its name, loaded.
+    async fn program(&self, name: &str) -> Result<Arc<Plugin>, String> {
+        let bytes = (self.options.programs)(name)?;
+        let kernel = self.kernel();
+        kernel.load(name, bytes).await.map_err(|fault| fault.to_string())
+    }
+
+    /// The number of a model's provider, which has its slots from the first time it is named.
+    fn provider(&self, endpoint: &Endpoint) -> Result<ProviderId, Ended> {
+        let mut names = self.own.providers.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = names.iter().position(|name| name == endpoint.provider());
+        let at = known.unwrap_or(names.len());
+        let id = ProviderId(u16::try_from(at).unwrap_or(u16::MAX));
+        if known.is_none() {
+            names.push(endpoint.provider().to_owned());
+            self.tell(Event::ProviderSlots(id, self.options.model_slots))?;
+        }
+        Ok(id)
+    }
+}
+
+impl Own {
+    fn table(&self) -> MutexGuard<'_, Table> {
+        // Whole after every statement: a panic elsewhere harms nothing.
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn find(&self, pid: Pid) -> Option<Arc<Process>> {
+        self.table().processes.get(&pid).cloned()
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        self.executor.stop();
+    }
+}

@@ -1,0 +1,226 @@
+//! How an agent begins: what is checked, what is written down, what it starts from.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use super::desk::AgentDesk;
+use super::memory::Memory;
+use super::process::{Birth, Process};
+use super::{Agents, Spawn, SpawnError};
+use crate::capability::authority::Authority;
+use crate::capability::gate::Gate;
+use crate::journal::{Body, Class, Opening, Row, RowKind};
+use crate::pager::Chars4;
+use crate::sandbox::program::Kind;
+use crate::sandbox::state::{Input, Setup};
+use crate::scheduler::{Admission, Event};
+use crate::types::{CallId, LimitHit, Pid};
+
+/// Tokens of a prompt that are left free in a model's window for its reply, where no budget is set.
+const REPLY_TOKENS: u64 = 4_096;
+/// Bytes of an agent's name.
+const NAME_BYTES_MAX: usize = 200;
+
+impl Agents {
+    /// A new agent. Its first row is in the journal before it runs.
+    ///
+    /// # Errors
+    /// A bound, a wish that cannot be, or a journal that takes no row.
+    pub(super) async fn spawn(
+        &self,
+        parent: Option<&Arc<Process>>,
+        spawn: Spawn,
+    ) -> Result<Pid, SpawnError> {
+        self.check(parent, &spawn)?;
+        let process = self.bear(parent, spawn).await?;
+        let pid = process.pid;
+        let holdings = &process.holdings;
+        let admission = Admission {
+            pid,
+            parent: process.parent,
+            owner: process.owner,
+            priority: process.state().priority,
+            weight: process.weight,
+            limits: None,
+            tree_limits: holdings.budget,
+            cpu_share_permille: holdings.cpu_share_permille,
+        };
+        if let Err(misuse) = self.executor().step(Event::Admitted(Box::new(admission))) {
+            return Err(SpawnError::Refused(misuse.to_string()));
+        }
+        if let Some(parent) = parent {
+            parent.state().children.push(pid);
+        }
+        self.table().processes.insert(pid, Arc::clone(&process));
+        self.bring_to_life(process);
+        Ok(pid)
+    }
+
+    fn check(&self, parent: Option<&Arc<Process>>, spawn: &Spawn) -> Result<(), SpawnError> {
+        let refused = |sentence: String| Err(SpawnError::Refused(sentence));
+        let Spawn { name, plugin, task, .. } = spawn;
+        if !matches!(plugin.program().kind, Kind::Agent(_)) {
+            let (program, kind) = (&plugin.program().name, plugin.program().kind.name());
+            return refused(format!("`{program}` is a {kind} and no agent"));
+        }
+        let named =
+            !name.is_empty() && name.len() <= NAME_BYTES_MAX && !name.contains(char::is_control);
+        if !named {
+            return refused("an agent's name has 1 to 200 bytes and no control characters".into());
+        }
+        let most = self.options.task_bytes_max;
+        if task.len() > most {
+            let remedy = "a shorter task, or a file that it reads";
+            return Err(bound("task", most as u64, "bytes", remedy));
+        }
+        if let Some(parent) = parent {
+            let (children, depth) = (self.options.children_max, self.options.schedule.depth_max);
+            if parent.state().children.len() >= children {
+                return Err(bound("children", children as u64, "agents", "waiting for some"));
+            }
+            // Its tools are a generation below an agent.
+            if parent.depth + 2 >= depth {
+                return Err(bound("depth", u64::from(depth), "generations", "a flatter team"));
+            }
+        }
+        if self.table().closing {
+            return refused("the host is closing".into());
+        }
+        Ok(())
+    }
+
+    /// Makes the process and its chain.
+    async fn bear(
+        &self,
+        parent: Option<&Arc<Process>>,
+        spawn: Spawn,
+    ) -> Result<Arc<Process>, SpawnError> {
+        let pid = {
+            let mut table = self.table();
+            table.next_pid += 1;
+            Pid(table.next_pid)
+        };
+        let kernel = self.kernel();
+        let Spawn { name, plugin, task, owner, priority, weight, endpoint, holdings, .. } = spawn;
+        let refused = |error: &dyn fmt::Display| SpawnError::Refused(error.to_string());
+        let grants: Vec<_> =
+            holdings.options.grants.iter().map(|(grant, _)| grant.clone()).collect();
+        // Nothing that it holds is its own to use but its names: tools, models, programs.
+        let authority = Authority::of_agent(&grants);
+        let written: Vec<_> =
+            holdings.options.grants.iter().map(|(_, text)| text.clone()).collect();
+        let chain = kernel.parts.journal.chain(Opening {
+            plugin: &plugin.program().name,
+            component: Some(plugin.program().hash),
+            host_version: env!("CARGO_PKG_VERSION"),
+            grants: &written,
+        });
+        let hash = plugin.program().hash;
+        // Its rows are its life's, which has no end that a number could name.
+        let rows = LimitHit {
+            name: "rows".into(),
+            value: u64::MAX,
+            unit: "rows".into(),
+            remedy: "no flag".into(),
+        };
+        let gate = Gate::new(Arc::new(authority), chain.clone(), CallId::fresh(), hash, rows);
+        let window = spawn.context_tokens.unwrap_or_else(|| {
+            let window = endpoint.window();
+            window.saturating_sub(REPLY_TOKENS.min(u64::from(endpoint.output_max()))).max(1)
+        });
+        let memory = Memory::new(window, Arc::new(Chars4), self.options.stored_bytes_max);
+        let seed: [u8; 32] = rand::random();
+        let body = serde_json::json!({
+            "pid": pid, "parent": parent.map(|parent| parent.pid), "name": name,
+            "task_blake3": blake3::hash(task.as_bytes()).to_hex().as_str(),
+            "seed": blake3::Hash::from_bytes(seed).to_hex().as_str(),
+            "priority": priority.get(), "model": endpoint.name(),
+            "tools": holdings.tools.iter().map(|held| &held.alias).collect::<Vec<_>>(),
+        });
+        let row = Row {
+            who: &name,
+            component: Some(hash),
+            capability: "agent",
+            target: &plugin.program().name,
+            body: Body::Value(&body),
+            ..Row::new(RowKind::Accepted)
+        };
+        chain.append(row, Class::Queued).await.map_err(|error| refused(&error))?;
+        Ok(Arc::new(Process::new(Birth {
+            pid,
+            name,
+            parent: parent.map(|parent| parent.pid),
+            root: parent.map_or(pid, |parent| parent.root),
+            depth: parent.map_or(0, |parent| parent.depth + 1),
+            owner,
+            priority,
+            weight,
+            plugin,
+            task,
+            endpoint,
+            holdings,
+            chain,
+            gate: Arc::new(gate),
+            memory,
+            seed,
+        })))
+    }
+
+    /// Hands it to the executor.
+    fn bring_to_life(&self, process: Arc<Process>) {
+        let turn = self.executor().turn();
+        let setup = self.setup(&process, &turn);
+        let finished = Arc::new(OnceLock::new());
+        let (kernel, lived, told) = (self.kernel(), Arc::clone(&process), Arc::clone(&finished));
+        let life = async move {
+            let program = &lived.plugin.program;
+            let finished = kernel.parts.loading.sandbox().agent(program, setup, &lived.task).await;
+            let _once = told.set(finished);
+        };
+        let (agents, runtime, pid) = (self.clone(), self.own.runtime.clone(), process.pid);
+        let dead = Arc::clone(&process);
+        let gone = move |how| {
+            let finished = Arc::into_inner(finished).and_then(OnceLock::into_inner);
+            runtime.spawn(async move { agents.bury(&dead, how, finished).await });
+        };
+        self.executor().run(pid, turn, life, gone);
+        // Whoever killed it a moment ago found nothing to end.
+        if process.state().killed.is_some() {
+            self.executor().kill(pid);
+        }
+    }
+
+    fn setup(&self, process: &Arc<Process>, turn: &Arc<crate::sandbox::state::Turn>) -> Setup {
+        let desk = AgentDesk { agents: self.clone(), process: Arc::clone(process) };
+        let options = &process.holdings.options;
+        let mut limits = options.limits.clone();
+        // How long it lives is its budget's matter.
+        limits.wall = Duration::MAX;
+        limits.cpu = Duration::MAX;
+        Setup {
+            gate: Arc::clone(&process.gate),
+            limits,
+            ambient: options.ambient,
+            arguments: vec![process.name.clone()],
+            environment: Vec::new(),
+            config: Vec::new(),
+            stdin: Input::Empty,
+            stdout: options.streams.stdout.clone(),
+            stderr: options.streams.stderr.clone(),
+            progress: options.progress.clone(),
+            desk: Some(Arc::new(desk)),
+            fate: Some((process.clock.clone(), process.seed)),
+            turn: Some(Arc::clone(turn)),
+        }
+    }
+}
+
+fn bound(name: &'static str, value: u64, unit: &'static str, remedy: &'static str) -> SpawnError {
+    SpawnError::Limit(LimitHit {
+        name: name.into(),
+        value,
+        unit: unit.into(),
+        remedy: remedy.into(),
+    })
+}

@@ -1,0 +1,267 @@
+//! `aos:agent/process`: children and mail, and what an agent may do with them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::process::{Holdings, Process};
+use super::{Agents, Spawn, SpawnError};
+use crate::capability::gate::Refusal;
+use crate::capability::grant::Grant;
+use crate::capability::names::NameRequest;
+use crate::sandbox::Ended;
+use crate::sandbox::agent::process::{self as wit, Error, Event, Exit, Message, SpawnOptions};
+use crate::scheduler::{Limits, Priority};
+use crate::types::{Denial, Ending, MissingIn, Pid, Waiting};
+
+impl Agents {
+    /// `spawn`: a child with no more than its parent has.
+    pub(super) async fn ask_spawn(
+        &self,
+        parent: &Arc<Process>,
+        wanted: SpawnOptions,
+    ) -> Result<Result<u64, Error>, Ended> {
+        let own = &parent.plugin.program().name;
+        let program = wanted.program.clone().unwrap_or_else(|| own.clone());
+        if let Some(error) = self.let_through(parent, NameRequest::spawn(&program)).await? {
+            return Ok(Err(Error::Denied(error.into())));
+        }
+        let plugin = match wanted.program {
+            None => Arc::clone(&parent.plugin),
+            Some(_) => match self.program(&program).await {
+                Ok(plugin) => plugin,
+                Err(sentence) => return Ok(Err(Error::NoSuchProgram(sentence))),
+            },
+        };
+        let endpoint = match &wanted.model {
+            None => parent.endpoint.clone(),
+            Some(name) => {
+                if let Some(error) = self.let_through(parent, NameRequest::model(name)).await? {
+                    return Ok(Err(Error::Denied(error.into())));
+                }
+                match self.models().resolve(Some(name)) {
+                    Ok(endpoint) => endpoint,
+                    Err(error) => return Ok(Err(Error::NoSuchProgram(error.to_string()))),
+                }
+            }
+        };
+        let (holdings, priority) = match shrunk(parent, &wanted) {
+            Ok(less) => less,
+            Err(error) => return Ok(Err(error)),
+        };
+        let SpawnOptions { name, task, .. } = wanted;
+        let (owner, weight, context_tokens) = (parent.owner, parent.weight, None);
+        let spawn = Spawn {
+            name,
+            plugin,
+            task,
+            owner,
+            priority,
+            weight,
+            endpoint,
+            holdings,
+            context_tokens,
+        };
+        match self.spawn(Some(parent), spawn).await {
+            Ok(pid) => Ok(Ok(pid.0)),
+            Err(SpawnError::Journal(error)) => Err(Ended::Journal(error)),
+            Err(SpawnError::Limit(hit)) => Ok(Err(Error::LimitExceeded(hit.into()))),
+            Err(SpawnError::Refused(sentence)) => Ok(Err(Error::NoSuchProgram(sentence))),
+        }
+    }
+
+    /// The verdict on a name, journaled; the denial where it is no.
+    pub(super) async fn let_through(
+        &self,
+        process: &Process,
+        request: NameRequest<'_>,
+    ) -> Result<Option<Denial>, Ended> {
+        let allowed = async |permit: crate::capability::gate::Permit<&str>| {
+            permit.spend();
+            Ok::<_, std::convert::Infallible>(())
+        };
+        match process.gate.perform(request, allowed).await {
+            Ok(()) => Ok(None),
+            Err(Refusal::Denied(denial)) => Ok(Some(denial)),
+            Err(Refusal::Journal(error)) => Err(Ended::Journal(error.to_string())),
+            Err(Refusal::Limit(limit)) => Err(Ended::Limit(limit)),
+            Err(Refusal::Effect(never)) => match never {},
+        }
+    }
+
+    /// `wait`: the first of a child's end, a message, the time.
+    pub(super) async fn ask_wait(
+        &self,
+        process: &Arc<Process>,
+        children: Vec<u64>,
+        messages: bool,
+        timeout_ms: Option<u64>,
+    ) -> Result<Option<Event>, Error> {
+        let own: Vec<Pid> = process.state().children.clone();
+        if let Some(stranger) = children.iter().find(|child| !own.contains(&Pid(**child))) {
+            return Err(Error::NoSuchProcess(format!("{stranger} is no child of this agent")));
+        }
+        if children.is_empty() && !messages && timeout_ms.is_none() {
+            let nothing = "it would wait for nothing: name a child, messages or a time";
+            return Err(Error::NoSuchProcess(nothing.into()));
+        }
+        let what = match (children.is_empty(), messages) {
+            (false, _) => Waiting::Child,
+            (true, true) => Waiting::Message,
+            (true, false) => Waiting::Time,
+        };
+        let _waiting = process.waits_for(what);
+        let came = async {
+            loop {
+                let news = process.news.notified();
+                if let Some(event) = taken(process, &children, messages) {
+                    return event;
+                }
+                news.await;
+            }
+        };
+        let Some(ms) = timeout_ms else { return Ok(Some(came.await)) };
+        Ok(tokio::time::timeout(Duration::from_millis(ms), came).await.ok())
+    }
+
+    /// `kill`: a child and all below it.
+    pub(super) fn ask_kill(&self, process: &Process, child: u64) -> Result<(), Error> {
+        if !process.state().children.contains(&Pid(child)) {
+            return Err(Error::NoSuchProcess(format!("{child} is no child of this agent")));
+        }
+        self.kill(Pid(child), &format!("agent {} ended it", process.pid));
+        Ok(())
+    }
+
+    /// `send`: to an agent of the same tree.
+    pub(super) fn ask_send(&self, from: &Process, to: u64, body: String) -> Result<(), Error> {
+        let nobody = || Error::NoSuchProcess(format!("there is no agent {to} that it could reach"));
+        let to = self.find(Pid(to)).filter(|to| to.root == from.root).ok_or_else(nobody)?;
+        self.deliver(from.pid, &to, body)
+    }
+
+    /// Puts a message into a mailbox, in order.
+    pub(super) fn deliver(&self, from: Pid, to: &Process, body: String) -> Result<(), Error> {
+        let options = &self.options;
+        if body.len() > options.message_bytes_max {
+            return Err(Error::LimitExceeded(wit::Limit {
+                name: "message".into(),
+                value: options.message_bytes_max as u64,
+                unit: "bytes".into(),
+                opens_in_ms: None,
+                remedy: "a shorter message".into(),
+            }));
+        }
+        {
+            let mut state = to.state();
+            if state.ending.is_some() {
+                return Err(Error::NoSuchProcess(format!("agent {} has ended", to.pid)));
+            }
+            if state.messages.len() >= options.mailbox_max {
+                let most = u32::try_from(options.mailbox_max).unwrap_or(u32::MAX);
+                return Err(Error::MailboxFull(most));
+            }
+            state.messages.push_back(Message { sender: from.0, body });
+        }
+        to.news.notify_one();
+        Ok(())
+    }
+}
+
+/// The event that is there already, taken out of the inbox.
+fn taken(process: &Process, children: &[u64], messages: bool) -> Option<Event> {
+    let mut state = process.state();
+    let exited = state.exits.iter().position(|exit| children.contains(&exit.pid));
+    if let Some(exit) = exited.and_then(|at| state.exits.remove(at)) {
+        state.children.retain(|child| child.0 != exit.pid);
+        return Some(Event::Exited(exit));
+    }
+    match messages {
+        true => state.messages.pop_front().map(Event::Message),
+        false => None,
+    }
+}
+
+/// How a child's end is told to its parent.
+pub(super) fn exit_of(pid: Pid, ending: &Ending) -> Exit {
+    let ending = match ending.clone() {
+        Ending::Returned(text) => wit::Ending::Returned(text),
+        Ending::Failed(text) => wit::Ending::Failed(text),
+        Ending::Trapped(text) => wit::Ending::Trapped(text),
+        Ending::Killed(text) => wit::Ending::Killed(text),
+        Ending::Limit(text) => wit::Ending::LimitExceeded(text),
+    };
+    Exit { pid: pid.0, ending }
+}
+
+/// What the child holds and how urgent it is: never more than its parent.
+fn shrunk(parent: &Process, wanted: &SpawnOptions) -> Result<(Holdings, Priority), Error> {
+    let mut holdings = parent.holdings.clone();
+    if let Some(tools) = &wanted.tools {
+        let unheld = |tool: &&String| !holdings.tools.iter().any(|held| held.alias == **tool);
+        if let Some(tool) = tools.iter().find(unheld) {
+            return Err(not_held("tool", tool));
+        }
+        holdings.tools.retain(|held| tools.contains(&held.alias));
+    }
+    if let Some(grants) = &wanted.grants {
+        holdings.options.grants = narrowed(&holdings.options.grants, grants)?;
+    }
+    let own = parent.state().priority;
+    let priority = match wanted.priority {
+        None => own,
+        Some(points) => Priority::new(points)
+            .filter(|asked| *asked >= own)
+            .ok_or_else(|| not_held("priority", &format!("{points} (its own is {})", own.get())))?,
+    };
+    let asked = wanted.budget;
+    holdings.budget = Limits {
+        total_tokens: within("tokens", holdings.budget.total_tokens, asked.tokens)?,
+        total_calls: within("calls", holdings.budget.total_calls, asked.calls)?,
+        total_microdollars: {
+            let own = holdings.budget.total_microdollars;
+            within("microdollars", own, asked.microdollars)?
+        },
+        total_wall_ms: within("wall time", holdings.budget.total_wall_ms, asked.wall_ms)?,
+        ..holdings.budget
+    };
+    let memory = &mut holdings.options.limits.memory_bytes;
+    let within_memory = within("memory", Some(*memory), asked.memory_bytes)?;
+    *memory = within_memory.unwrap_or(*memory);
+    Ok((holdings, priority))
+}
+
+/// The child's grants, each covered by one of its parent's.
+fn narrowed(held: &[(Grant, String)], wanted: &[String]) -> Result<Vec<(Grant, String)>, Error> {
+    let one = |text: &String| {
+        let grant: Grant = text.parse().map_err(|_| not_held("grant", text))?;
+        match held.iter().any(|(held, _)| held.covers(&grant)) {
+            true => Ok((grant, text.clone())),
+            false => Err(not_held("grant", text)),
+        }
+    };
+    wanted.iter().map(one).collect()
+}
+
+/// What is asked, when the parent has as much; the parent's own where nothing is asked.
+fn within(what: &str, own: Option<u64>, asked: Option<u64>) -> Result<Option<u64>, Error> {
+    match (own, asked) {
+        (Some(own), Some(asked)) if asked > own => {
+            Err(not_held("budget", &format!("{asked} {what} (its own are {own})")))
+        }
+        (_, Some(asked)) => Ok(Some(asked)),
+        (own, None) => Ok(own),
+    }
+}
+
+fn not_held(capability: &str, target: &str) -> Error {
+    let target: String = target.chars().take(200).collect();
+    Error::Denied(
+        Denial {
+            capability: capability.into(),
+            remedy: "its parent would have to hold it".into(),
+            target,
+            missing_in: MissingIn::Caller,
+        }
+        .into(),
+    )
+}

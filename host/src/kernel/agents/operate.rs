@@ -1,0 +1,183 @@
+//! What an operator asks of the process table.
+
+use std::sync::Arc;
+
+use super::process::Process;
+use super::{Agents, Spawn, SpawnError};
+use crate::kernel::executor::Activity;
+use crate::sandbox::agent::process as wit;
+use crate::scheduler::{Event, Limits, Priority, Scope};
+use crate::types::{Ending, Pid, ProcessView, Standing, Waiting};
+
+/// Why an operator's wish was not done: one sentence.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OperateError {
+    /// No such agent.
+    #[error("there is no agent {0}")]
+    NoAgent(Pid),
+    /// It has ended, so nothing can be done to it.
+    #[error("agent {0} has ended")]
+    Ended(Pid),
+    /// The wish cannot be done.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// Characters of a task that a list shows.
+const TASK_CHARS_SHOWN: usize = 120;
+
+impl Agents {
+    /// A new agent without a parent.
+    ///
+    /// # Errors
+    /// As for any agent: a bound, or a wish that cannot be.
+    pub async fn spawn_first(&self, spawn: Spawn) -> Result<Pid, SpawnError> {
+        self.spawn(None, spawn).await
+    }
+
+    /// All agents, oldest first, and those that have ended lately.
+    pub fn list(&self) -> Vec<ProcessView> {
+        let processes: Vec<_> = self.table().processes.values().cloned().collect();
+        processes.iter().map(|process| self.view(process)).collect()
+    }
+
+    /// One agent.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn show(&self, pid: Pid) -> Result<ProcessView, OperateError> {
+        Ok(self.view(&*self.known(pid)?))
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// There is none.
+    pub async fn wait(&self, pid: Pid) -> Result<Ending, OperateError> {
+        let process = self.known(pid)?;
+        Ok(self.ended(&process).await)
+    }
+
+    /// It gets no processor, and no call of it starts, until [`Agents::resume`].
+    ///
+    /// # Errors
+    /// There is none, or it has ended.
+    pub fn pause(&self, pid: Pid) -> Result<(), OperateError> {
+        let process = self.living(pid)?;
+        self.step(pid, Event::Paused(pid))?;
+        process.state().paused = true;
+        Ok(())
+    }
+
+    /// Takes a pause back.
+    ///
+    /// # Errors
+    /// There is none, or it has ended.
+    pub fn resume(&self, pid: Pid) -> Result<(), OperateError> {
+        let process = self.living(pid)?;
+        self.step(pid, Event::Resumed(pid))?;
+        process.state().paused = false;
+        Ok(())
+    }
+
+    /// Changes how urgent it is.
+    ///
+    /// # Errors
+    /// There is none, or it has ended.
+    pub fn renice(&self, pid: Pid, priority: Priority) -> Result<(), OperateError> {
+        let process = self.living(pid)?;
+        self.step(pid, Event::Reniced(pid, priority))?;
+        process.state().priority = priority;
+        Ok(())
+    }
+
+    /// Ends it and all below it.
+    ///
+    /// # Errors
+    /// There is none, or it has ended.
+    pub fn end(&self, pid: Pid, why: &str) -> Result<(), OperateError> {
+        let process = self.living(pid)?;
+        self.kill(process.pid, why);
+        Ok(())
+    }
+
+    /// Puts a message of the operator's (pid 0) into its mailbox.
+    ///
+    /// # Errors
+    /// There is none, it has ended, or its mailbox is full.
+    pub fn send(&self, pid: Pid, body: String) -> Result<(), OperateError> {
+        let process = self.living(pid)?;
+        self.deliver(Pid(0), &process, body).map_err(|error| {
+            OperateError::Refused(match error {
+                wit::Error::MailboxFull(most) => {
+                    format!("the mailbox of agent {pid} is full ({most} messages)")
+                }
+                wit::Error::LimitExceeded(limit) => {
+                    format!("a message has at most {} {}", limit.value, limit.unit)
+                }
+                wit::Error::NoSuchProcess(text) | wit::Error::NoSuchProgram(text) => text,
+                wit::Error::Denied(denial) => denial.remedy,
+            })
+        })
+    }
+
+    /// Sets the limits of a scope; what they open goes on at once.
+    ///
+    /// # Errors
+    /// There is no such scope.
+    pub fn set_limits(&self, scope: Scope, limits: Limits) -> Result<(), OperateError> {
+        let set = self.executor().step(Event::LimitsSet(scope, limits));
+        set.map_err(|misuse| OperateError::Refused(misuse.to_string()))
+    }
+
+    fn step(&self, pid: Pid, event: Event) -> Result<(), OperateError> {
+        self.executor().step(event).map_err(|_misfit| OperateError::Ended(pid))
+    }
+
+    fn known(&self, pid: Pid) -> Result<Arc<Process>, OperateError> {
+        self.find(pid).ok_or(OperateError::NoAgent(pid))
+    }
+
+    fn living(&self, pid: Pid) -> Result<Arc<Process>, OperateError> {
+        let process = self.known(pid)?;
+        match process.has_ended() {
+            true => Err(OperateError::Ended(pid)),
+            false => Ok(process),
+        }
+    }
+
+    fn view(&self, process: &Process) -> ProcessView {
+        let activity = self.executor().activity(process.pid);
+        let state = process.state();
+        let standing = match (&state.ending, state.paused, state.exhausted, state.waiting) {
+            (Some(_), ..) => Standing::Exited,
+            (None, true, ..) => Standing::Paused,
+            (None, false, Some(_), _) => Standing::Waiting(Waiting::Quota),
+            (None, false, None, waiting) => match (activity, waiting) {
+                (Some(Activity::Running), _) => Standing::Running,
+                (Some(Activity::Ready), _) => Standing::Ready,
+                (Some(Activity::Waiting), Some(what)) => Standing::Waiting(what),
+                // Between two of its own steps.
+                (Some(Activity::Waiting), None) => Standing::Waiting(Waiting::Time),
+                (Some(Activity::Gone) | None, _) => Standing::Exited,
+            },
+        };
+        let lived = u64::try_from(process.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let first_line = process.task.lines().next().unwrap_or("");
+        ProcessView {
+            pid: process.pid,
+            parent: process.parent,
+            name: process.name.clone(),
+            program: process.plugin.program().name.clone(),
+            model: process.endpoint.name().to_owned(),
+            priority: state.priority.get(),
+            standing,
+            reason: state.exhausted.map(|why| why.to_string()),
+            ending: state.ending.clone(),
+            usage: state.usage,
+            wall_ms: state.wall_ms.unwrap_or(lived),
+            chain: process.chain.id().to_string(),
+            task: first_line.chars().take(TASK_CHARS_SHOWN).collect(),
+        }
+    }
+}

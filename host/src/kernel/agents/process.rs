@@ -1,0 +1,171 @@
+//! One agent as the kernel keeps it: who it is, what it holds, where it stands, its mail.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use tokio::sync::{Notify, OnceCell};
+
+use super::memory::Memory;
+use super::tools::{Held, Offer};
+use crate::capability::gate::Gate;
+use crate::journal::Chain;
+use crate::kernel::{Plugin, Session, SessionOptions};
+use crate::model::Endpoint;
+use crate::sandbox::agent::process::{Exit, Message};
+use crate::sandbox::host::clock::AgentClock;
+use crate::scheduler::{Exhausted, Limits, OwnerId, Priority};
+use crate::types::{AgentUsage, Ending, Pid, Waiting};
+
+/// One agent.
+pub(in crate::kernel) struct Process {
+    pub(super) pid: Pid,
+    pub(super) name: String,
+    pub(super) parent: Option<Pid>,
+    /// The eldest ancestor: whose tree it is of.
+    pub(super) root: Pid,
+    /// Generations above it.
+    pub(super) depth: u8,
+    pub(super) owner: OwnerId,
+    pub(super) weight: u16,
+    pub(super) plugin: Arc<Plugin>,
+    pub(super) task: String,
+    pub(super) endpoint: Endpoint,
+    pub(super) holdings: Holdings,
+    pub(super) chain: Chain,
+    pub(super) gate: Arc<Gate>,
+    pub(super) memory: Mutex<Memory>,
+    pub(super) offers: OnceCell<Vec<Offer>>,
+    /// Of its tools, one a plugin, opened when first needed.
+    pub(super) sessions: Mutex<Vec<(String, Arc<Session>)>>,
+    /// Told when something came into the inbox. The agent alone waits for it, one question at a
+    /// time.
+    pub(super) news: Notify,
+    /// Told when it has ended.
+    pub(super) exited: Notify,
+    pub(super) began: Instant,
+    pub(super) clock: AgentClock,
+    pub(super) seed: [u8; 32],
+    state: Mutex<State>,
+}
+
+/// What an agent may use, and pass on to its children.
+#[derive(Clone)]
+pub struct Holdings {
+    /// The plugins whose tools it may call.
+    pub tools: Vec<Held>,
+    /// Its pairs (plugin, grant), and the limits and environment of its tools.
+    pub options: SessionOptions,
+    /// What it and all below it may use together.
+    pub budget: Limits,
+    /// CPU it may use at most, in thousandths of one core; none is all.
+    pub cpu_share_permille: Option<u16>,
+}
+
+/// What changes while it lives.
+pub(super) struct State {
+    pub(super) priority: Priority,
+    pub(super) waiting: Option<Waiting>,
+    pub(super) paused: bool,
+    pub(super) exhausted: Option<Exhausted>,
+    pub(super) usage: AgentUsage,
+    /// Why somebody is ending it.
+    pub(super) killed: Option<String>,
+    pub(super) ending: Option<Ending>,
+    pub(super) wall_ms: Option<u64>,
+    /// Children that live, or whose end it was not told of.
+    pub(super) children: Vec<Pid>,
+    pub(super) messages: VecDeque<Message>,
+    pub(super) exits: VecDeque<Exit>,
+}
+
+/// What a process starts from.
+pub(super) struct Birth {
+    pub(super) pid: Pid,
+    pub(super) name: String,
+    pub(super) parent: Option<Pid>,
+    pub(super) root: Pid,
+    pub(super) depth: u8,
+    pub(super) owner: OwnerId,
+    pub(super) priority: Priority,
+    pub(super) weight: u16,
+    pub(super) plugin: Arc<Plugin>,
+    pub(super) task: String,
+    pub(super) endpoint: Endpoint,
+    pub(super) holdings: Holdings,
+    pub(super) chain: Chain,
+    pub(super) gate: Arc<Gate>,
+    pub(super) memory: Memory,
+    pub(super) seed: [u8; 32],
+}
+
+impl Process {
+    pub(super) fn new(birth: Birth) -> Self {
+        let Birth { pid, name, parent, root, depth, owner, priority, weight, plugin, .. } = birth;
+        let Birth { task, endpoint, holdings, chain, gate, memory, seed, .. } = birth;
+        Self {
+            pid,
+            name,
+            parent,
+            root,
+            depth,
+            owner,
+            weight,
+            plugin,
+            task,
+            endpoint,
+            holdings,
+            chain,
+            gate,
+            memory: Mutex::new(memory),
+            offers: OnceCell::new(),
+            sessions: Mutex::default(),
+            news: Notify::new(),
+            exited: Notify::new(),
+            began: Instant::now(),
+            clock: AgentClock::start(),
+            seed,
+            state: Mutex::new(State {
+                priority,
+                waiting: None,
+                paused: false,
+                exhausted: None,
+                usage: AgentUsage::default(),
+                killed: None,
+                ending: None,
+                wall_ms: None,
+                children: Vec::new(),
+                messages: VecDeque::new(),
+                exits: VecDeque::new(),
+            }),
+        }
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        // Whole after every statement: a panic elsewhere harms nothing.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says what it waits for until the guard is dropped.
+    pub(super) fn waits_for(&self, what: Waiting) -> WaitGuard<'_> {
+        self.state().waiting = Some(what);
+        WaitGuard(self)
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.state().ending.is_some()
+    }
+}
+
+/// Takes back what an agent waits for.
+pub(super) struct WaitGuard<'a>(&'a Process);
+
+impl Drop for WaitGuard<'_> {
+    fn drop(&mut self) {
+        self.0.state().waiting = None;
+    }
+}

@@ -1,0 +1,6 @@
+//! Agents as processes: the demos as a user runs them, and rogues beside whom a neighbour lives.
+
+mod command_line;
+mod family;
+mod house;
+mod rogues;
