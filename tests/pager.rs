@@ -68,7 +68,7 @@ fn log() -> String {
     for n in 0..60 {
         let words = "on and on ".repeat(10);
         log.push_str(&format!(
-            "{{\"agent\":\"a\",\"role\":\"user\",\"call\":false,\"text\":\"Question {n} {words}\"}}\n\
+            "{{\"agent\":\"a\",\"role\":\"user\",\"text\":\"Question {n} {words}\"}}\n\
              {{\"agent\":\"a\",\"role\":\"assistant\",\"call\":true,\"text\":\"Answer {n}\"}}\n"
         ));
     }
@@ -112,8 +112,8 @@ fn simulate_says_what_is_wrong_and_where() {
     simulate("log.jsonl", &["--budget", "100"]).complains(2, &["--budget"]);
     simulate("log.jsonl", &["--budget", "1000", "--low-mark", "1.5"]).complains(2, &["0.1 to 0.9"]);
     simulate("log.jsonl", &["--budget", "1000", "--recall=900"]).complains(2, &["less than half"]);
-    let late = "{\"agent\":\"a\",\"role\":\"user\",\"text\":\"x\"}\n{\"agent\":\"a\",\"role\":\"system\"}\n";
-    write(&user, "late.jsonl", late);
+    let line = |role: &str| format!("{{\"agent\":\"a\",\"role\":\"{role}\",\"text\":\"x\"}}\n");
+    write(&user, "late.jsonl", &(line("user") + &line("system")));
     simulate("late.jsonl", &["--budget", "1000"]).complains(2, &["late.jsonl: line 2", "system"]);
     write(&user, "role.jsonl", "{\"agent\":\"a\",\"role\":\"judge\"}\n");
     simulate("role.jsonl", &["--budget", "1000"]).complains(2, &["role.jsonl: line 1", "judge"]);
@@ -126,7 +126,7 @@ fn data() -> Option<PathBuf> {
     let python = Command::new("python3").arg("--version").output();
     let there = folder.join("score_recall.py").exists() && python.is_ok();
     if !there {
-        println!("NOT MEASURED: {} or python3 is not there", folder.display());
+        eprintln!("NOT MEASURED: {} or python3 is not there", folder.display());
     }
     there.then_some(folder)
 }
@@ -156,7 +156,7 @@ fn recall_meets_its_figures_on_the_development_half() {
     let results = user.folder().join("results.jsonl").display().to_string();
     let names = ["MRR ", "k=10  macro ", "k=50  macro ", "k=20  macro "];
     let score = score(&folder, &["score_recall.py", &pages, &queries, &results], &names);
-    println!("MRR, macro R@10, R@50, R@20: {score:?}");
+    eprintln!("MRR, macro R@10, R@50, R@20: {score:?}");
     assert!(score[0] >= 0.55 && score[1] >= 0.79 && score[2] >= 0.90, "{score:?}");
 }
 
@@ -172,7 +172,7 @@ fn prompts_meet_their_figures_on_the_development_half() {
         let names =
             ["mean prompt ", "unfaithful ", "over budget ", "block16 ", "C breakpoints ", "cost "];
         let score = score(&folder, &["score_prompts.py", &log, &prompts, "8000"], &names);
-        println!("mean, unfaithful, over, A, C, cost: {score:?}; {}", ran.stderr);
+        eprintln!("mean, unfaithful, over, A, C, cost: {score:?}; {}", ran.stderr);
         assert!(score[0] >= 6_450.0 && score[1] == 0.0 && score[2] == 0.0, "{score:?}");
         assert!(score[3] >= hit_min && score[4] >= hit_min && score[5] <= cost_max, "{score:?}");
     }

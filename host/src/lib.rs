@@ -1,11 +1,11 @@
 //! An operating system for AI agents, as a library: [`kernel::Kernel::builder`] is its door.
 //!
 //! # Layers, top to bottom: a module names only modules below it
-//! [`cli`] words, [`config`] the file and the user's folders, [`kernel`] sessions and the one door,
-//! [`sandbox`] wasmtime, limits, what guests import, [`capability`] grants and the one gate,
-//! [`model`] language models and their providers, [`journal`] the hash-chained record, [`storage`]
-//! SQLite, [`types`] the words all share.
-//! [`pager`] the window, eviction and recall, [`journal`] the hash-chained record, [`storage`] SQLite, [`types`] the words all share.
+//! [`cli`] words, [`config`] the file and the user's folders, [`kernel`] sessions, agents and the
+//! one door, [`scheduler`] who is next and who may spend what (pure), [`sandbox`] wasmtime, limits,
+//! what guests import, [`capability`] grants and the one gate, [`model`] language models and their
+//! providers, [`pager`] the window, eviction and recall (pure), [`journal`] the hash-chained record,
+//! [`storage`] SQLite, [`types`] the words all share.
 //!
 //! # The walk of one call
 //! `cli::run`, [`kernel::Kernel::submit`] checks the arguments and has the accepted row sealed →

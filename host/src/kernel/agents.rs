@@ -22,6 +22,7 @@ pub use self::tools::Held;
 
 use self::process::Process;
 use super::executor::Executor;
+pub use super::executor::Latency;
 use super::{Fault, Kernel, Parts, Plugin};
 use crate::model::{Endpoint, Models};
 use crate::sandbox::Ended;
@@ -179,6 +180,11 @@ impl Agents {
 
     pub(super) fn executor(&self) -> &Executor {
         &self.own.executor
+    }
+
+    /// What ready agents and tools waited for a worker since the last look.
+    pub fn latency(&self) -> Latency {
+        self.executor().latency()
     }
 
     fn models(&self) -> &Models {
