@@ -130,6 +130,25 @@ mod programs {
         assert!(refused.contains("`wasi:http/handler@0.3.0`"), "{refused}");
         assert!(refused.contains("another version of WASI"), "{refused}");
     }
+
+    #[test]
+    fn an_agent_that_uses_0_3_is_refused_by_name() {
+        let refused = |inside: &str| {
+            let text = format!(
+                r#"(component {inside} (instance $program)
+                    (export "aos:agent/program@0.1.0" (instance $program)))"#
+            );
+            house().load("agent", text.into_bytes()).expect_err("refused").to_string()
+        };
+        let imports = refused(
+            r#"(import "wasi:random/random@0.3.0" (instance
+                (export "get-random-u64" (func (result u64)))))"#,
+        );
+        assert!(imports.contains("`wasi:random/random@0.3.0`"), "{imports}");
+        assert!(imports.contains("an agent has WASI 0.2"), "{imports}");
+        let waits = refused("(type (stream u8))");
+        assert!(waits.contains("an agent that has async functions, streams or futures"), "{waits}");
+    }
 }
 
 mod limited {
@@ -190,6 +209,22 @@ mod limited {
         ending.by_limit("open-files");
         let ending = run(&granted(&grants), &["hold", "/w", "plain", "200"]);
         assert_eq!(ending.printed(), "held 200\n");
+    }
+
+    #[test]
+    fn writes_beyond_the_rows_of_a_call_end_it_at_the_last_row() {
+        let folder = fixture();
+        let grants = [folder_grant("write", &folder.path().join("root"), "/w")];
+        let few = Limits { rows: 40, ..limits() };
+        run(&options(few, &grants), &["append", "/w", "new", "1000"]).by_limit("rows");
+        let written = std::fs::metadata(folder.path().join("root/new")).expect("made").len();
+        // Each write has two rows, and opening the file has two as well.
+        assert_eq!(written, 19);
+        let few = Limits { rows: 0, ..limits() };
+        run(&options(few, &grants), &["files", "/w", "make-folder new"]).by_limit("rows");
+        let grants = ["tcp:localhost:5432".to_owned()];
+        let few = Limits { rows: 0, ..limits() };
+        run(&options(few, &grants), &["look-up", "localhost"]).by_limit("rows");
     }
 
     #[test]
@@ -257,6 +292,18 @@ mod gated {
                     list .: ok new,plain,sub\n";
         assert_eq!(ending.printed(), told);
         assert_eq!(std::fs::read_to_string(folder.path().join("root/new")).expect("read"), "te");
+    }
+
+    #[test]
+    fn a_name_that_is_no_utf8_ends_no_listing() {
+        use std::ffi::OsStr;
+        use std::os::unix::ffi::OsStrExt;
+        let folder = fixture();
+        let root = folder.path().join("root");
+        std::fs::write(root.join(OsStr::from_bytes(b"b\xff")), "").expect("written");
+        let grants = [folder_grant("read", &root, "/w")];
+        let ending = run(&granted(&grants), &["files", "/w", "list ."]);
+        assert_eq!(ending.printed(), "list .: ok plain,sub,\u{fffd}\n");
     }
 
     #[test]

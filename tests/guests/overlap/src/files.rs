@@ -159,6 +159,13 @@ pub async fn hold(name_of_root: &str, path: &str, count: usize) {
     say(&format!("held {}", held.len())).await;
 }
 
+/// Lists a folder often and keeps the lists, of which nothing is read.
+pub async fn lists(name_of_root: &str, count: usize) {
+    let root = root(name_of_root);
+    let held: Vec<_> = (0..count).map(|_| root.read_directory()).collect();
+    say(&format!("held {}", held.len())).await;
+}
+
 /// Opens a file often, all at once, and keeps what it gets.
 pub async fn open_at_once(name_of_root: &str, path: &str, count: usize) {
     let root: &'static Descriptor = Box::leak(Box::new(root(name_of_root)));

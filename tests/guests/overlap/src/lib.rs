@@ -45,6 +45,7 @@ impl wasip3::exports::cli::run::Guest for Overlap {
             ["open-at-once", root, path, count] => {
                 files::open_at_once(root, path, number(count)).await;
             }
+            ["lists", root, count] => files::lists(root, number(count)).await,
             ["headers"] => http::headers().await,
             ["http-post", url, bytes] => http::post(url, number(bytes)).await,
             ["http", ref urls @ ..] => http::requests(urls).await,
@@ -56,6 +57,7 @@ impl wasip3::exports::cli::run::Guest for Overlap {
             ["listen"] => sockets::listen().await,
             ["long-name", bytes] => sockets::look_up(&"x".repeat(number(bytes))).await,
             ["look-up", name] => sockets::look_up(name).await,
+            ["addresses", name] => sockets::addresses(name).await,
             _ => panic!("no such thing: {words:?}"),
         }
         Ok(())

@@ -88,3 +88,11 @@ pub async fn look_up(name: &str) {
         Err(error) => say(&format!("refused: {error:?}")).await,
     }
 }
+
+/// What a name's look-up says, word for word.
+pub async fn addresses(name: &str) {
+    match resolve_addresses(name.to_owned()).await {
+        Ok(addresses) => say(&format!("{addresses:?}")).await,
+        Err(error) => say(&format!("refused: {error:?}")).await,
+    }
+}
