@@ -197,7 +197,8 @@ async fn idle(bench: &Bench) -> Vec<Pid> {
 /// Until all of them wait.
 async fn settle(bench: &Bench, pids: &[Pid]) {
     loop {
-        let waiting = bench.agents().list().iter().filter(|view| {
+        let all = bench.agents().list();
+        let waiting = all.iter().filter(|view| {
             view.standing == aos_host::types::Standing::Waiting(aos_host::types::Waiting::Message)
         });
         if waiting.count() >= pids.len() {

@@ -9,8 +9,9 @@ use sha2::{Digest, Sha256};
 use crate::support::top;
 
 /// Top to bottom: a module names only modules below it.
-const LAYERS: [&str; 11] = [
+const LAYERS: [&str; 12] = [
     "cli",
+    "api",
     "config",
     "kernel",
     "scheduler",

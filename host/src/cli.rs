@@ -10,13 +10,20 @@ mod context;
 mod exit;
 mod input;
 mod inspect;
+mod logs;
 mod man;
 mod new;
+mod operate;
+mod ps;
+mod quota;
 mod render;
 mod run;
+mod serve;
 mod signals;
 mod simulate;
+pub mod team;
 mod terminal;
+mod top;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -48,6 +55,31 @@ struct Cli {
 enum Command {
     /// Run a plugin: list or call its tools, or run it as a command
     Run(Box<run::RunArgs>),
+    /// Keep a host running for many agents: the commands below find it
+    Serve(serve::ServeArgs),
+    /// Start an agent on the running host, and print its pid
+    Spawn(Box<operate::SpawnArgs>),
+    /// List the agents of the running host
+    Ps(ps::PsArgs),
+    /// Show the agents of the running host, their tokens, money and slots, as they change
+    Top(top::TopArgs),
+    /// Show what an agent did: the rows of its chain in the journal
+    Logs(logs::LogsArgs),
+    /// Wait for an agent's end, and print its answer
+    Wait(operate::WaitArgs),
+    /// Stop an agent until it is resumed
+    Pause(operate::WhoArgs),
+    /// Let a paused agent go on
+    Resume(operate::WhoArgs),
+    /// Change how urgent an agent is
+    Renice(operate::ReniceArgs),
+    /// End an agent and all its children
+    Kill(operate::KillArgs),
+    /// Put a message into an agent's mailbox
+    Send(operate::SendArgs),
+    /// Show and set limits on tokens, calls and money
+    #[command(subcommand)]
+    Quota(quota::QuotaCommand),
     /// Say what a plugin is, what it offers and what it would need
     Inspect(inspect::InspectArgs),
     /// Start a new tool: a project that builds, tests and runs
@@ -151,6 +183,18 @@ fn dispatch(cli: Cli) -> Result<Code, Failure> {
     }
     match cli.command {
         Command::Run(arguments) => block_on(run::run(&config, *arguments)),
+        Command::Serve(arguments) => block_on_threads(serve::serve(&config, &arguments)),
+        Command::Spawn(arguments) => block_on(operate::spawn(&config, &arguments)),
+        Command::Ps(arguments) => block_on(ps::ps(&config, &arguments)),
+        Command::Top(arguments) => block_on(top::top(&config, &arguments)),
+        Command::Logs(arguments) => block_on(logs::logs(&config, &arguments)),
+        Command::Wait(arguments) => block_on(operate::wait(&config, &arguments)),
+        Command::Pause(arguments) => block_on(operate::pause(&config, &arguments)),
+        Command::Resume(arguments) => block_on(operate::resume(&config, &arguments)),
+        Command::Renice(arguments) => block_on(operate::renice(&config, &arguments)),
+        Command::Kill(arguments) => block_on(operate::kill(&config, &arguments)),
+        Command::Send(arguments) => block_on(operate::send(&config, &arguments)),
+        Command::Quota(command) => block_on(quota::quota(&config, &command)),
         Command::Inspect(arguments) => block_on(inspect::inspect(&config, arguments)),
         Command::New(arguments) => new::new(&arguments),
         Command::Audit(command) => block_on(audit::audit(&config, command)),
@@ -174,6 +218,15 @@ fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Fail
         .map_err(Failure::host)?;
     let done = runtime.block_on(work);
     // A thread that waits for stdin would hold the process.
+    runtime.shutdown_background();
+    done
+}
+
+/// As many threads as the machine has, for a host that lives long.
+fn block_on_threads<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let built = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = built.map_err(Failure::host)?;
+    let done = runtime.block_on(work);
     runtime.shutdown_background();
     done
 }

@@ -2,7 +2,9 @@
 //! and the defaults, as one value. Flags come on top, in `cli`.
 
 pub mod agent;
+pub mod anchor;
 pub mod plugins;
+pub mod team;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -37,6 +39,8 @@ pub struct Config {
     pub denied_paths: Vec<PathBuf>,
     /// The configuration file, there or not.
     pub file: PathBuf,
+    /// Where a daemon's socket is: the session's runtime folder, or below the state folder.
+    pub runtime_folder: PathBuf,
 }
 
 /// `aos.toml`.
@@ -252,18 +256,20 @@ impl Config {
             grants: file.grants.allow,
             denied_paths: file.grants.deny_path,
             file: own,
+            runtime_folder: folders.runtime,
         })
     }
 }
 
 impl Config {
     /// What a guest that could change it would rule the host by: compiled code and its key, the
-    /// journal, the configuration, the plugins that are found by name.
+    /// journal, the configuration, the daemon's socket, the plugins that are found by name.
     pub fn own_paths(&self) -> Vec<PathBuf> {
-        let mut paths = vec![self.cache_folder.clone(), self.file.clone()];
+        let mut paths =
+            vec![self.cache_folder.clone(), self.file.clone(), self.runtime_folder.clone()];
         paths.extend(self.plugin_path.iter().cloned());
         if let StoreUrl::Sqlite(store) = &self.store {
-            for ending in ["", "-wal", "-shm", "-journal"] {
+            for ending in ["", "-wal", "-shm", "-journal", "-daemon"] {
                 let mut path = store.clone().into_os_string();
                 path.push(ending);
                 paths.push(path.into());
@@ -289,6 +295,7 @@ struct Folders {
     state: PathBuf,
     data: PathBuf,
     cache: PathBuf,
+    runtime: PathBuf,
 }
 
 impl Folders {
@@ -300,6 +307,10 @@ impl Folders {
                 state: folders.state_dir().unwrap_or(folders.data_local_dir()).to_owned(),
                 data: folders.data_dir().to_owned(),
                 cache: folders.cache_dir().join("compiled"),
+                runtime: match folders.runtime_dir() {
+                    Some(folder) => folder.to_owned(),
+                    None => folders.state_dir().unwrap_or(folders.data_local_dir()).join("run"),
+                },
             },
             // No home: everything below the working directory, where the user will see it.
             None => {
@@ -309,6 +320,7 @@ impl Folders {
                     state: folder("state"),
                     data: folder("data"),
                     cache: folder("cache"),
+                    runtime: folder("run"),
                 }
             }
         }

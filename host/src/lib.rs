@@ -1,10 +1,11 @@
 //! An operating system for AI agents, as a library: [`kernel::Kernel::builder`] is its door.
 //!
 //! # Layers, top to bottom: a module names only modules below it
-//! [`cli`] words, [`config`] the file and the user's folders, [`kernel`] sessions, agents and the
-//! one door, [`scheduler`] who is next and who may spend what (pure), [`sandbox`] wasmtime, limits,
-//! what guests import, [`capability`] grants and the one gate, [`model`] language models and their
-//! providers, [`pager`] the window, eviction and recall (pure), [`journal`] the hash-chained record,
+//! [`cli`] words, [`api`] the daemon and its socket, [`config`] the file and the user's folders,
+//! [`kernel`] sessions, agents and the one door, [`scheduler`] who is next and who may spend what
+//! (pure), [`sandbox`] wasmtime, limits, what guests import, [`capability`] grants and the one gate,
+//! [`model`] language models and their providers, [`pager`] the window, eviction and recall (pure),
+//! [`journal`] the hash-chained record,
 //! [`storage`] SQLite, [`types`] the words all share.
 //!
 //! # The walk of one call
@@ -17,6 +18,7 @@
 //! One door, one gate, one log; authority only shrinks; nothing ambient; everything has a limit; a
 //! bad guest costs only itself. `ARCHITECTURE.md` says which test keeps each.
 
+pub mod api;
 pub mod capability;
 pub mod cli;
 pub mod config;

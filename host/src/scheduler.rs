@@ -263,3 +263,6 @@ fn slot_use(pool: &Pool) -> SlotUse {
     let waiting = u32::try_from(pool.queue.len()).unwrap_or(u32::MAX);
     SlotUse { slots: pool.slots, running: pool.running, waiting }
 }
+
+#[cfg(test)]
+mod tests;

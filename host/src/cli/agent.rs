@@ -7,6 +7,7 @@ use clap::Args;
 use super::arguments::LimitArgs;
 use super::exit::{Code, Failure};
 use super::run::Format;
+use super::signals::Signals;
 use super::{input, terminal};
 use crate::config::agent::{AgentSpec, SpecError, agent_options};
 use crate::config::{Config, Time};
@@ -60,7 +61,11 @@ pub struct AgentArgs {
     pub context_tokens: Option<u64>,
 }
 
-fn microdollars(text: &str) -> Result<u64, String> {
+/// US dollars as millionths.
+///
+/// # Errors
+/// One sentence about what is no amount.
+pub fn microdollars(text: &str) -> Result<u64, String> {
     let wrong = || format!("`{text}` is no amount; write it like 2.50");
     let dollars: f64 = text.trim_start_matches('$').parse().map_err(|_| wrong())?;
     if !(0.0..=1e9).contains(&dollars) {
@@ -170,6 +175,7 @@ pub async fn run(
 ) -> Result<Code, Failure> {
     let models = models(config)?;
     let spawn = spec.resolve(config, kernel, &models, options).await?;
+    let mut signals = Signals::watch()?;
     let agents = kernel.start_agents(agent_options(config, models))?;
     let pid = agents.spawn_first(spawn).await.map_err(|error| {
         let code = match &error {
@@ -179,11 +185,18 @@ pub async fn run(
         };
         Failure::new(code, error)
     })?;
-    let ended = followed(agents, pid, patience).await;
+    let followed = signals.or(followed(agents, pid, patience)).await;
     let view = agents.show(pid).map_err(Failure::host)?;
-    let ended = match ended {
-        Followed::Ended(ending) => Ok(ending),
-        Followed::Stuck(reason) => {
+    let ended = match followed {
+        Err(interrupted) => {
+            agents.end(pid, "interrupted").map_err(Failure::host)?;
+            agents.wait(pid).await.map_err(Failure::host)?;
+            agents.close(Duration::ZERO).await;
+            kernel.sync().await?;
+            return Err(interrupted.into());
+        }
+        Ok(Followed::Ended(ending)) => Ok(ending),
+        Ok(Followed::Stuck(reason)) => {
             let why = format!("it waited too long for room in a budget: {reason}");
             agents.end(pid, &why).map_err(Failure::host)?;
             agents.wait(pid).await.map_err(Failure::host)?;

@@ -12,12 +12,13 @@ use serde_json::json;
 use super::exit::{Code, Failure};
 use super::run::Format;
 use super::terminal::{self, visible};
+use crate::api::words::RowView;
 use crate::config::Config;
 use crate::journal::{
     ChainState, ChainSummary, Exported, Report, chain_rows, export, find_chain, list, verify,
     verify_against, verify_export, write_heads,
 };
-use crate::storage::{Storage, StoreUrl, StoredRow};
+use crate::storage::{Storage, StoreUrl};
 
 #[derive(Debug, Subcommand)]
 pub enum AuditCommand {
@@ -203,14 +204,15 @@ async fn show(
         from = last.seq + 1;
         for row in rows.iter().filter(|row| !denied || row.verdict == "denied") {
             terminal::print_line(&match format {
-                Format::Text => row_text(row),
-                Format::Json => row_json(row),
+                Format::Text => row_text(&row.into()),
+                Format::Json => row_json(&row.into()),
             })?;
         }
     }
 }
 
-fn row_text(row: &StoredRow) -> String {
+/// One line for people.
+pub fn row_text(row: &RowView) -> String {
     let mut text = format!("{:>4} {} {:<8}", row.seq, time(row.time_us), row.kind);
     for part in [&row.verdict, &row.capability, &row.target] {
         if !part.is_empty() {
@@ -227,14 +229,14 @@ fn row_text(row: &StoredRow) -> String {
     visible(&text)
 }
 
-fn row_json(row: &StoredRow) -> String {
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+/// One line of JSON.
+pub fn row_json(row: &RowView) -> String {
     let body: serde_json::Value = serde_json::from_str(&row.body).unwrap_or_default();
     json!({
         "seq": row.seq, "time": time(row.time_us), "kind": row.kind, "who": row.who,
-        "call": hex(&row.call), "component": hex(&row.component),
+        "call": row.call, "component": row.component,
         "capability": row.capability, "target": row.target, "verdict": row.verdict,
-        "body": body, "hash": hex(&row.hash),
+        "body": body, "hash": row.hash,
     })
     .to_string()
 }

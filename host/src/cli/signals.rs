@@ -27,12 +27,17 @@ impl Signals {
     /// # Errors
     /// When the system gives no thread or no handler.
     pub fn watch() -> Result<Self, Failure> {
+        Self::watch_for(GRACE)
+    }
+
+    /// As [`Signals::watch`]; the orderly end may take `grace`.
+    pub fn watch_for(grace: Duration) -> Result<Self, Failure> {
         let (tell, first) = oneshot::channel();
         let (ready, started) = std::sync::mpsc::channel();
         let watching = std::thread::Builder::new().name("signals".into()).spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             match runtime {
-                Ok(runtime) => runtime.block_on(watch(tell, &ready)),
+                Ok(runtime) => runtime.block_on(watch(tell, &ready, grace)),
                 // Who waits is told by the message that does not come.
                 Err(_) => drop(ready),
             }
@@ -46,7 +51,7 @@ impl Signals {
     }
 
     /// The number of the first signal, when it comes.
-    async fn first(&mut self) -> u8 {
+    pub async fn first(&mut self) -> u8 {
         match (&mut self.first).await {
             Ok(number) => number,
             // The watcher is gone: no signal comes this way any more.
@@ -80,7 +85,11 @@ impl From<Interrupted> for Failure {
     }
 }
 
-async fn watch(tell: oneshot::Sender<u8>, ready: &std::sync::mpsc::Sender<std::io::Result<()>>) {
+async fn watch(
+    tell: oneshot::Sender<u8>,
+    ready: &std::sync::mpsc::Sender<std::io::Result<()>>,
+    grace: Duration,
+) {
     let handlers =
         signal(SignalKind::interrupt()).and_then(|int| Ok((int, signal(SignalKind::terminate())?)));
     // Whoever waits for this cannot be gone.
@@ -104,7 +113,7 @@ async fn watch(tell: oneshot::Sender<u8>, ready: &std::sync::mpsc::Sender<std::i
     if tell.send(first).is_err() {
         leave(first);
     }
-    match tokio::time::timeout(GRACE, next()).await {
+    match tokio::time::timeout(grace, next()).await {
         Ok(second) => leave(second),
         Err(_) => leave(first),
     }

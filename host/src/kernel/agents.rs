@@ -7,6 +7,7 @@ mod birth;
 mod death;
 mod desk;
 mod family;
+mod figures;
 mod inference;
 mod memory;
 mod operate;
@@ -17,6 +18,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+pub use self::operate::OperateError;
 pub use self::process::Holdings;
 pub use self::tools::Held;
 

@@ -220,6 +220,12 @@ impl Executor {
         self.0.waits.take()
     }
 
+    /// Asks the scheduler something that changes nothing.
+    pub(super) fn look<T>(&self, ask: impl FnOnce(&Scheduler, Moment) -> T) -> T {
+        let now = self.0.now();
+        ask(&lock(&self.0.core).scheduler, now)
+    }
+
     /// A new call: its number, and where its signals come.
     pub(super) fn call(&self) -> Call {
         let ticket = {

@@ -130,6 +130,12 @@ impl Scheduler {
         if let Some(parent) = agent.parent.and_then(|parent| self.agents.get_mut(&parent)) {
             parent.children.retain(|child| *child != pid);
         }
+        // Its meters stay above theirs; the agent is nobody's parent any more.
+        for child in &agent.children {
+            if let Some(child) = self.agents.get_mut(child) {
+                child.parent = None;
+            }
+        }
         self.ledger.leave(agent.meter);
         let owner =
             self.owners.get_mut(&agent.owner).expect("invariant: an agent's owner is known");

@@ -1,0 +1,137 @@
+//! `aos-host logs`: what an agent did, from its chain in the journal.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::audit::{row_json, row_text};
+use super::exit::{Code, Failure};
+use super::run::Format;
+use super::serve::client;
+use super::terminal;
+use crate::api::ApiError;
+use crate::api::client::Client;
+use crate::api::words::{Blame, RowView};
+use crate::config::Config;
+use crate::journal::{RowKind, chain_rows};
+use crate::storage::{ChainRange, PAGE_ROWS_MAX, RowRange, Storage, StoreUrl};
+
+#[derive(Debug, Args)]
+pub struct LogsArgs {
+    /// Its pid, or a name that it alone has; of several the newest in the journal
+    #[arg(value_name = "PID")]
+    who: String,
+    /// Go on until the agent ends
+    #[arg(long, short)]
+    follow: bool,
+    /// How they are written: JSON is one value a line
+    #[arg(long, short, value_enum, default_value = "text")]
+    output: Format,
+}
+
+/// How often a chain is looked at.
+const LOOK: Duration = Duration::from_millis(200);
+/// Chains of a store that are looked through for an agent, newest first.
+const CHAINS_MAX: usize = 100_000;
+
+/// Shows the rows: through the running host while that knows the agent, else from the store.
+pub async fn logs(config: &Config, arguments: &LogsArgs) -> Result<Code, Failure> {
+    match live(&client(config)?, arguments).await {
+        Err(ApiError::NoHost(_)) => stored(config, arguments, None).await,
+        Err(ApiError::Refused(problem)) if problem.blame == Blame::NoAgent => {
+            stored(config, arguments, Some(problem.sentence)).await
+        }
+        other => other?,
+    }
+}
+
+async fn live(client: &Client, arguments: &LogsArgs) -> Result<Result<Code, Failure>, ApiError> {
+    // Its name is looked up once: a later agent of that name is another.
+    let who = client.show(&arguments.who).await?.pid.to_string();
+    let mut from = 0;
+    loop {
+        let page = client.rows(&who, from).await?.rows;
+        let closed = page.iter().any(|row| row.kind == RowKind::Closed.word());
+        match print(&page, arguments.output) {
+            Ok(()) => {}
+            Err(failure) => return Ok(Err(failure)),
+        }
+        match page.last() {
+            Some(last) => from = last.seq + 1,
+            None if !arguments.follow => return Ok(Ok(Code::Ok)),
+            None => tokio::time::sleep(LOOK).await,
+        }
+        if closed {
+            return Ok(Ok(Code::Ok));
+        }
+    }
+}
+
+fn print(rows: &[RowView], format: Format) -> Result<(), Failure> {
+    for row in rows {
+        terminal::print_line(&match format {
+            Format::Text => row_text(row),
+            Format::Json => row_json(row),
+        })?;
+    }
+    Ok(())
+}
+
+/// `unknown` is what a running host said of it.
+async fn stored(
+    config: &Config,
+    arguments: &LogsArgs,
+    unknown: Option<String>,
+) -> Result<Code, Failure> {
+    let none = || {
+        let who = &arguments.who;
+        Failure::usage(unknown.clone().unwrap_or_else(|| {
+            format!(
+                "there is no agent {who} in the journal, and no host is running for it; \
+                 `aos-host serve` starts one"
+            )
+        }))
+    };
+    match &config.store {
+        StoreUrl::Sqlite(path) if path.exists() => {}
+        // Nothing is made for a look.
+        StoreUrl::Sqlite(_) | StoreUrl::Memory => return Err(none()),
+    }
+    let store = config.store.open().await.map_err(Failure::host)?;
+    let chain = find(&*store, &arguments.who).await?.ok_or_else(none)?;
+    let mut from = 0;
+    loop {
+        let rows = chain_rows(&*store, chain, from).await?;
+        // Whoever wrote it is gone, so there is nothing to follow.
+        let Some(last) = rows.last() else { return Ok(Code::Ok) };
+        from = last.seq + 1;
+        print(&rows.iter().map(RowView::from).collect::<Vec<_>>(), arguments.output)?;
+    }
+}
+
+/// The newest chain of an agent of that pid or name.
+async fn find(store: &dyn Storage, who: &str) -> Result<Option<i64>, Failure> {
+    let mut before = i64::MAX;
+    let mut seen = 0;
+    while seen < CHAINS_MAX {
+        let page = store.chains(ChainRange::Before(before), PAGE_ROWS_MAX).await;
+        let page = page.map_err(Failure::host)?;
+        let Some(oldest) = page.last() else { return Ok(None) };
+        before = oldest.number;
+        seen += page.len();
+        for chain in &page {
+            // An agent's second row says who it is.
+            let range = RowRange { from: (chain.number, 1), until_chain: chain.number };
+            let row = store.rows(range, 1).await.map_err(Failure::host)?.pop();
+            let is_agents = |row: &crate::storage::StoredRow| {
+                row.capability == "agent" && row.kind == RowKind::Accepted.word()
+            };
+            let Some(row) = row.filter(is_agents) else { continue };
+            let body: serde_json::Value = serde_json::from_str(&row.body).unwrap_or_default();
+            if body["name"] == who || body["pid"].to_string() == who {
+                return Ok(Some(chain.number));
+            }
+        }
+    }
+    Ok(None)
+}

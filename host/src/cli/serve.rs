@@ -1,0 +1,94 @@
+//! `aos-host serve`: a host that stays.
+
+use std::io::Write;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::agent::models;
+use super::exit::{Code, Failure};
+use super::signals::Signals;
+use super::terminal::visible;
+use crate::api::ApiError;
+use crate::api::address::Address;
+use crate::api::client::Client;
+use crate::api::daemon::Daemon;
+use crate::api::words::Blame;
+use crate::config::agent::agent_options;
+use crate::config::{Config, Time};
+use crate::kernel::Kernel;
+use crate::sandbox::engine::Profile;
+
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// How long agents may go on after SIGINT or SIGTERM before they are ended; a second signal
+    /// leaves at once
+    #[arg(long, value_name = "TIME", default_value = "10s")]
+    drain: Time,
+}
+
+/// After the drain, what is left to do may take this long before the process leaves anyway.
+const GRACE: Duration = Duration::from_secs(20);
+
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Self {
+        let code = match error.blame() {
+            Blame::Usage | Blame::NoAgent | Blame::Unclear | Blame::Ended => Code::Usage,
+            Blame::Plugin => Code::Plugin,
+            Blame::Limit => Code::Limit,
+            Blame::Closing | Blame::Host => Code::Host,
+        };
+        Self::new(code, error)
+    }
+}
+
+/// The daemon of the configured store, there or not.
+///
+/// # Errors
+/// When the store's address cannot be told.
+pub fn client(config: &Config) -> Result<Client, Failure> {
+    Ok(Client::new(Address::of(&config.store, &config.runtime_folder)?))
+}
+
+/// Serves until a signal comes.
+pub async fn serve(config: &Config, arguments: &ServeArgs) -> Result<Code, Failure> {
+    // First of all: whoever comes second changes nothing.
+    let held = Address::of(&config.store, &config.runtime_folder)?.take()?;
+    let drain = arguments.drain.0;
+    let mut signals = Signals::watch_for(drain.saturating_add(GRACE))?;
+    let kernel = Kernel::builder()
+        .profile(Profile::Daemon)
+        .store(config.store.clone())
+        .cache(config.cache_folder.clone(), config.cache_bytes_max)
+        .build()
+        .await?;
+    let models = models(config)?;
+    let options = agent_options(config, models.clone());
+    let window = options.schedule.window;
+    kernel.start_agents(options)?;
+    let daemon = Daemon::listen(held, config.clone(), kernel.clone(), models, window)?;
+    let (store, socket) = (daemon.address().store(), daemon.address().socket());
+    say(&format!(
+        "aos-host {} serves {store} (process {}); its socket is {}",
+        env!("CARGO_PKG_VERSION"),
+        std::process::id(),
+        socket.display()
+    ));
+    let stop = async {
+        signals.first().await;
+        let drain = humantime::format_duration(drain);
+        say(&format!("closing: agents have {drain} to end; another signal leaves at once"));
+    };
+    let all_ended = daemon.serve(stop, drain).await;
+    kernel.leave().await?;
+    match all_ended {
+        true => Ok(Code::Ok),
+        false => Err(Failure::host("some agents did not end in time; their chains have no end")),
+    }
+}
+
+/// A word for whoever started it, or for its log.
+fn say(text: &str) {
+    // Nobody is left to tell when stderr is closed.
+    let _told = writeln!(std::io::stderr(), "{}", visible(text));
+}

@@ -1,0 +1,7 @@
+//! The daemon and the commands that find it: one host a store, alone with its user, through its
+//! whole life.
+
+mod bad_input;
+mod commands;
+mod house;
+mod life;
