@@ -2,8 +2,9 @@
 //!
 //! # Layers, top to bottom: a module names only modules below it
 //! [`cli`] words, [`config`] the file and the user's folders, [`kernel`] sessions and the one door,
-//! [`sandbox`] wasmtime, limits, what guests import, [`capability`] grants and the one gate,
-//! [`journal`] the hash-chained record, [`storage`] SQLite, [`types`] the words all share.
+//! [`scheduler`] who is next and what it may use, [`sandbox`] wasmtime, limits, what guests import,
+//! [`capability`] grants and the one gate, [`journal`] the hash-chained record, [`storage`] SQLite,
+//! [`types`] the words all share.
 //!
 //! # The walk of one call
 //! `cli::run`, [`kernel::Kernel::submit`] checks the arguments and has the accepted row sealed →

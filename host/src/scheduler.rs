@@ -27,6 +27,7 @@ mod calls;
 mod cpu;
 mod estimate;
 mod event;
+mod identifiers;
 mod ledger;
 mod options;
 mod parking;
@@ -241,7 +242,16 @@ impl Scheduler {
         limits: Limits,
         actions: &mut Vec<Action>,
     ) -> Result<(), Misuse> {
-        let meter = self.ledger.find(scope).ok_or(Misuse::NoScope(scope))?;
+        let meter = match (self.ledger.find(scope), scope) {
+            (Some(meter), _) => meter,
+            (None, Scope::Owner(owner)) => {
+                self.room_for_owner(owner)?;
+                self.ledger.open_owner(owner, &self.options)
+            }
+            (None, Scope::Host | Scope::Tree(_) | Scope::Agent(_)) => {
+                return Err(Misuse::NoScope(scope));
+            }
+        };
         self.ledger.set_limits(meter, limits);
         if let Scope::Agent(pid) | Scope::Tree(pid) = scope {
             self.rearm_wall_below(pid, actions);

@@ -1,85 +1,12 @@
-//! The words in and out: events, actions, identifiers. Everything that can happen is here.
+//! The words in and out: events, actions, reasons. Everything that can happen is here.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use super::identifiers::*;
 use super::options::{Limits, Price};
-
-/// A point in time: nanoseconds since the scheduler's clock began. The driver owns the clock.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
-pub struct Moment(pub u64);
-
-impl Moment {
-    /// The end of time: what never comes.
-    pub const NEVER: Self = Self(u64::MAX);
-
-    /// This moment and so many nanoseconds, at most [`Moment::NEVER`].
-    #[must_use]
-    pub fn after_ns(self, ns: u64) -> Self {
-        Self(self.0.saturating_add(ns))
-    }
-
-    /// Nanoseconds from `earlier` to this; zero where `earlier` is later.
-    pub fn since_ns(self, earlier: Self) -> u64 {
-        self.0.saturating_sub(earlier.0)
-    }
-}
-
-/// A process: an agent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Pid(pub u64);
-
-impl fmt::Display for Pid {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-/// Whoever agents run for; the driver maps names to numbers and keeps them across restarts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct OwnerId(pub u32);
-
-/// A provider of models: a pool of slots.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct ProviderId(pub u16);
-
-/// One thread that runs guests: 0 to [`super::Options::workers`] less one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct WorkerId(pub u16);
-
-/// One model or tool call, unique among all that ever were; the driver numbers them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Ticket(pub u64);
-
-/// How urgent: 0 to 100, lower first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Priority(u8);
-
-impl Priority {
-    /// The least urgent.
-    pub const LEAST: Self = Self(100);
-
-    /// None above 100.
-    pub const fn new(value: u8) -> Option<Self> {
-        if value <= Self::LEAST.0 { Some(Self(value)) } else { None }
-    }
-
-    /// 0 to 100.
-    pub const fn get(self) -> u8 {
-        self.0
-    }
-}
-
-impl Default for Priority {
-    /// The middle.
-    fn default() -> Self {
-        Self(50)
-    }
-}
 
 /// An agent as it enters.
 #[derive(Clone, Debug)]
@@ -142,7 +69,7 @@ pub enum ModelEnding {
     /// It failed, or its caller gave it up: what it used is charged as wasted.
     Failed,
     /// It was stopped because of [`Action::CutModel`]: what it used is charged as wasted, and the
-    /// call goes back to its place.
+    /// call goes back to its place. Where no cut was asked for it is [`ModelEnding::Failed`].
     Cut,
 }
 
@@ -219,7 +146,8 @@ pub enum Event {
     /// An agent is to end: its waiting calls are withdrawn, its started ones aborted, it gets no
     /// CPU. [`Event::Left`] follows when it is gone.
     Killed(Pid),
-    /// An operator set the limits of a scope; what they open goes on at once.
+    /// An operator set the limits of a scope; what they open goes on at once. An owner may be one
+    /// whose agents are still to come.
     LimitsSet(Scope, Limits),
     /// A provider has so many slots from now on; new providers are named so too.
     ProviderSlots(ProviderId, u32),
@@ -383,39 +311,6 @@ pub enum Rejection {
     /// The agent is being killed.
     #[error("the agent is being ended")]
     Ending,
-}
-
-/// Amounts of what the ledger counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Amounts {
-    /// Tokens; cache reads weigh a tenth, rounded up.
-    pub tokens: u64,
-    /// Model calls.
-    pub calls: u64,
-    /// Millionths of a US dollar.
-    pub microdollars: u64,
-}
-
-impl Amounts {
-    /// The sum, field by field.
-    #[must_use]
-    pub fn plus(self, other: Self) -> Self {
-        Self {
-            tokens: self.tokens.saturating_add(other.tokens),
-            calls: self.calls.saturating_add(other.calls),
-            microdollars: self.microdollars.saturating_add(other.microdollars),
-        }
-    }
-
-    /// What is left without `other`, field by field; nothing where it is more.
-    #[must_use]
-    pub fn less(self, other: Self) -> Self {
-        Self {
-            tokens: self.tokens.saturating_sub(other.tokens),
-            calls: self.calls.saturating_sub(other.calls),
-            microdollars: self.microdollars.saturating_sub(other.microdollars),
-        }
-    }
 }
 
 /// What the driver has to do.
