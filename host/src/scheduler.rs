@@ -27,13 +27,13 @@ mod calls;
 mod cpu;
 mod estimate;
 mod event;
+mod identifiers;
 mod ledger;
 mod options;
 mod parking;
 mod pool;
 mod queue;
 mod recovery;
-mod refusal;
 pub mod simulate;
 mod wall;
 
@@ -46,7 +46,6 @@ pub use self::ledger::{LedgerSnapshot, ScopeUsage};
 pub use self::options::*;
 use self::pool::{Pool, Pools, Resource};
 use self::recovery::Orphan;
-pub use self::refusal::*;
 
 /// Timers that one step serves; what is left is due at once again. It bounds a step.
 const TIMERS_PER_STEP: usize = 64;
@@ -243,7 +242,16 @@ impl Scheduler {
         limits: Limits,
         actions: &mut Vec<Action>,
     ) -> Result<(), Misuse> {
-        let meter = self.ledger.find(scope).ok_or(Misuse::NoScope(scope))?;
+        let meter = match (self.ledger.find(scope), scope) {
+            (Some(meter), _) => meter,
+            (None, Scope::Owner(owner)) => {
+                self.room_for_owner(owner)?;
+                self.ledger.open_owner(owner, &self.options)
+            }
+            (None, Scope::Host | Scope::Tree(_) | Scope::Agent(_)) => {
+                return Err(Misuse::NoScope(scope));
+            }
+        };
         self.ledger.set_limits(meter, limits);
         if let Scope::Agent(pid) | Scope::Tree(pid) = scope {
             self.rearm_wall_below(pid, actions);

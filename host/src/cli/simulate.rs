@@ -90,6 +90,7 @@ fn priorities(given: &[ClassPriority]) -> Result<BTreeMap<String, Priority>, Fai
 }
 
 /// A trace and the class of each row.
+#[derive(Debug)]
 struct Trace {
     arrivals: Vec<Arrival>,
     classes: Vec<String>,
@@ -255,5 +256,68 @@ fn tell(trace: &Trace, starts: &[Moment], machine: &Machine) -> Result<(), Failu
     match io::stderr().lock().write_all(text.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::host(error)),
         Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> Result<Trace, (u64, String)> {
+        let given = ["conv=20".parse().expect("a class"), "code=60".parse().expect("a class")];
+        parse(text.as_bytes(), &priorities(&given).expect("two classes"))
+    }
+
+    fn wrong(text: &str) -> (u64, String) {
+        parsed(text).expect_err("it is wrong")
+    }
+
+    #[test]
+    fn columns_may_stand_in_any_order_and_more_of_them() {
+        let text = "class,extra,output_tokens,input_tokens,arrival_s\r\n\
+                    \"code\",x, 7 ,12,0.5\r\n\r\nconv,y,1,2,1e1";
+        let trace = parsed(text).expect("parses");
+        assert_eq!(trace.classes, ["code", "conv"]);
+        assert_eq!(trace.class_of, [0, 1]);
+        let at = |row: usize| trace.arrivals[row].at;
+        assert_eq!((at(0), at(1)), (Moment(500_000_000), Moment(10_000_000_000)));
+        assert_eq!(trace.arrivals[0].input_tokens, 12);
+        assert_eq!(trace.arrivals[0].output_tokens, 7);
+        assert_eq!(trace.arrivals[0].priority, Priority::new(60).expect("60"));
+    }
+
+    #[test]
+    fn bad_rows_are_told_with_their_line() {
+        let header = "arrival_s,class,input_tokens,output_tokens\n";
+        for (row, line, word) in [
+            ("0,conv,1,1\n\n1,chat,1,1\n", 4, "--priority chat=50"),
+            ("-1,conv,1,1\n", 2, "arrival_s is \"-1\""),
+            ("NaN,conv,1,1\n", 2, "arrival_s"),
+            ("inf,conv,1,1\n", 2, "arrival_s"),
+            ("1,conv,1.5,1\n", 2, "input_tokens is \"1.5\""),
+            ("1,conv,1,1000000001\n", 2, "output_tokens"),
+            ("0,conv,1,1\n1,conv,1\n", 3, "3 columns; the header has 4"),
+        ] {
+            let (at, what) = wrong(&format!("{header}{row}"));
+            assert_eq!(at, line, "{row}");
+            assert!(what.contains(word), "{row}: {what}");
+        }
+    }
+
+    #[test]
+    fn a_bad_header_and_an_endless_line_are_told() {
+        assert_eq!(wrong(""), (1, "the file is empty".to_owned()));
+        assert!(wrong("arrival_s,class\n").1.contains("no column input_tokens"));
+        assert!(wrong(&"x".repeat(10_000)).1.contains("longer than 4096 bytes"));
+        assert!(wrong(&",".repeat(200)).1.contains("more than 64 columns"));
+    }
+
+    #[test]
+    fn a_class_has_one_priority_of_0_to_100() {
+        for text in ["conv", "conv=101", "=5", "conv=-1", "conv=x"] {
+            assert!(text.parse::<ClassPriority>().is_err(), "{text}");
+        }
+        let twice = ["conv=1".parse().expect("a class"), "conv=2".parse().expect("a class")];
+        assert!(priorities(&twice).is_err());
     }
 }

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 
 use super::cpu::AgentCpu;
+use super::event::{Action, Admission, Misuse, Moment, OwnerId, Pid, Priority, Scope, Ticket};
 use super::ledger::MeterId;
 use super::pool::Resource;
 use super::queue::{Line, Run, Share};
 use super::{Scheduler, Timer};
-use crate::scheduler::{Action, Admission, Misuse, Moment, OwnerId, Pid, Priority, Ticket};
 
 const WEIGHT_MAX: u16 = 1_000;
 
@@ -92,7 +92,7 @@ impl Scheduler {
     }
 
     /// The depth that it will have.
-    fn room_for(&self, admission: &Admission) -> Result<u8, Misuse> {
+    fn room_for(&mut self, admission: &Admission) -> Result<u8, Misuse> {
         let Admission { pid, parent, owner, .. } = *admission;
         if self.agents.contains_key(&pid) {
             return Err(Misuse::AgentTwice(pid));
@@ -101,10 +101,7 @@ impl Scheduler {
         if self.agents.len() >= self.options.agents_max as usize {
             return full("agents", self.options.agents_max.into());
         }
-        let known = self.owners.contains_key(&owner);
-        if !known && self.owners.len() >= self.options.owners_max as usize {
-            return full("owners", self.options.owners_max.into());
-        }
+        self.room_for_owner(owner)?;
         let Some(parent) = parent else { return Ok(0) };
         let above = self.agents.get(&parent).filter(|above| above.owner == owner);
         let depth = above.ok_or(Misuse::WrongParent(pid))?.depth + 1;
@@ -112,6 +109,19 @@ impl Scheduler {
             return full("generations", self.options.depth_max.into());
         }
         Ok(depth)
+    }
+
+    /// An owner who is known, or for whom there is room.
+    pub(super) fn room_for_owner(&mut self, owner: OwnerId) -> Result<(), Misuse> {
+        let limit = self.options.owners_max;
+        if self.ledger.find(Scope::Owner(owner)).is_none() && self.ledger.owners() >= limit as usize
+        {
+            self.ledger.forget_idle_owners(&self.options, self.now);
+            if self.ledger.owners() >= limit as usize {
+                return Err(Misuse::Full { what: "owners", limit: limit.into() });
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn leave(&mut self, pid: Pid, actions: &mut Vec<Action>) -> Result<(), Misuse> {
@@ -223,7 +233,7 @@ impl Scheduler {
 
     pub(super) fn set_owner_weight(&mut self, owner: OwnerId, weight: u16) -> Result<(), Misuse> {
         let known = self.owners.get_mut(&owner);
-        let known = known.ok_or(Misuse::NoScope(super::Scope::Owner(owner)))?;
+        let known = known.ok_or(Misuse::NoScope(Scope::Owner(owner)))?;
         known.weight = weight.clamp(1, WEIGHT_MAX);
         Ok(())
     }

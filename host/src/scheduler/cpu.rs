@@ -2,9 +2,9 @@
 
 use super::Scheduler;
 use super::Timer;
+use super::event::{Action, Misuse, Moment, OwnerId, Pid, Slice, Stop, WorkerId};
 use super::pool::TIME_UNITS;
 use super::queue::{Line, Place, Queue, Run, Share};
-use crate::scheduler::{Action, Misuse, Moment, OwnerId, Pid, Slice, Stop, WorkerId};
 
 /// All owners share CPU by agent: a slice costs nobody money.
 const EVERYBODY: OwnerId = OwnerId(0);

@@ -1,75 +1,12 @@
-//! The words in and out: events, actions, identifiers. Everything that can happen is here.
+//! The words in and out: events, actions, reasons. Everything that can happen is here.
+
+use std::borrow::Cow;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use super::identifiers::*;
 use super::options::{Limits, Price};
-use super::refusal::{Exhausted, Rejection, Scope};
-
-/// A point in time: nanoseconds since the scheduler's clock began. The driver owns the clock.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
-pub struct Moment(pub u64);
-
-impl Moment {
-    /// The end of time: what never comes.
-    pub const NEVER: Self = Self(u64::MAX);
-
-    /// This moment and so many nanoseconds, at most [`Moment::NEVER`].
-    #[must_use]
-    pub fn after_ns(self, ns: u64) -> Self {
-        Self(self.0.saturating_add(ns))
-    }
-
-    /// Nanoseconds from `earlier` to this; zero where `earlier` is later.
-    pub fn since_ns(self, earlier: Self) -> u64 {
-        self.0.saturating_sub(earlier.0)
-    }
-}
-
-pub use crate::types::Pid;
-
-/// Whoever agents run for; the driver maps names to numbers and keeps them across restarts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct OwnerId(pub u32);
-
-/// A provider of models: a pool of slots.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct ProviderId(pub u16);
-
-/// One thread that runs guests: 0 to [`super::Options::workers`] less one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct WorkerId(pub u16);
-
-/// One model or tool call, unique among all that ever were; the driver numbers them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Ticket(pub u64);
-
-/// How urgent: 0 to 100, lower first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Priority(u8);
-
-impl Priority {
-    /// The least urgent.
-    pub const LEAST: Self = Self(100);
-
-    /// None above 100.
-    pub const fn new(value: u8) -> Option<Self> {
-        if value <= Self::LEAST.0 { Some(Self(value)) } else { None }
-    }
-
-    /// 0 to 100.
-    pub const fn get(self) -> u8 {
-        self.0
-    }
-}
-
-impl Default for Priority {
-    /// The middle.
-    fn default() -> Self {
-        Self(50)
-    }
-}
 
 /// An agent as it enters.
 #[derive(Clone, Debug)]
@@ -132,7 +69,7 @@ pub enum ModelEnding {
     /// It failed, or its caller gave it up: what it used is charged as wasted.
     Failed,
     /// It was stopped because of [`Action::CutModel`]: what it used is charged as wasted, and the
-    /// call goes back to its place.
+    /// call goes back to its place. Where no cut was asked for it is [`ModelEnding::Failed`].
     Cut,
 }
 
@@ -209,7 +146,8 @@ pub enum Event {
     /// An agent is to end: its waiting calls are withdrawn, its started ones aborted, it gets no
     /// CPU. [`Event::Left`] follows when it is gone.
     Killed(Pid),
-    /// An operator set the limits of a scope; what they open goes on at once.
+    /// An operator set the limits of a scope; what they open goes on at once. An owner may be one
+    /// whose agents are still to come.
     LimitsSet(Scope, Limits),
     /// A provider has so many slots from now on; new providers are named so too.
     ProviderSlots(ProviderId, u32),
@@ -239,37 +177,140 @@ pub enum Event {
     RecoveryEnded,
 }
 
-/// Amounts of what the ledger counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Amounts {
-    /// Tokens; cache reads weigh a tenth, rounded up.
-    pub tokens: u64,
-    /// Model calls.
-    pub calls: u64,
-    /// Millionths of a US dollar.
-    pub microdollars: u64,
+/// What limits hang on. What a call uses counts in every scope that holds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Scope {
+    /// All agents of this host.
+    Host,
+    /// All agents of an owner.
+    Owner(OwnerId),
+    /// An agent and all below it.
+    Tree(Pid),
+    /// An agent alone.
+    Agent(Pid),
 }
 
-impl Amounts {
-    /// The sum, field by field.
-    #[must_use]
-    pub fn plus(self, other: Self) -> Self {
-        Self {
-            tokens: self.tokens.saturating_add(other.tokens),
-            calls: self.calls.saturating_add(other.calls),
-            microdollars: self.microdollars.saturating_add(other.microdollars),
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Host => f.write_str("the host"),
+            Self::Owner(owner) => write!(f, "owner {}", owner.0),
+            Self::Tree(pid) => write!(f, "agent {pid} and its children"),
+            Self::Agent(pid) => write!(f, "agent {pid}"),
         }
     }
+}
 
-    /// What is left without `other`, field by field; nothing where it is more.
-    #[must_use]
-    pub fn less(self, other: Self) -> Self {
-        Self {
-            tokens: self.tokens.saturating_sub(other.tokens),
-            calls: self.calls.saturating_sub(other.calls),
-            microdollars: self.microdollars.saturating_sub(other.microdollars),
+/// Which limit is met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Quota {
+    /// Tokens in one sliding window.
+    WindowTokens,
+    /// Calls in one sliding window.
+    WindowCalls,
+    /// Money in one sliding window.
+    WindowMicrodollars,
+    /// Tokens in all.
+    TotalTokens,
+    /// Calls in all.
+    TotalCalls,
+    /// Money in all.
+    TotalMicrodollars,
+    /// Time since the agent was admitted, pauses left out.
+    TotalWallMs,
+}
+
+impl Quota {
+    /// The limit's name for people, as `tokens an hour` for a window of an hour is the driver's.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::WindowTokens => "tokens in a window",
+            Self::WindowCalls => "model calls in a window",
+            Self::WindowMicrodollars => "microdollars in a window",
+            Self::TotalTokens => "tokens",
+            Self::TotalCalls => "model calls",
+            Self::TotalMicrodollars => "microdollars",
+            Self::TotalWallMs => "milliseconds of wall time",
         }
     }
+}
+
+/// When an exhausted limit gives way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Opens {
+    /// Calls in flight hold what is missing; what they leave unused comes back as they end.
+    WhenCallsEnd,
+    /// The window has room again, if nothing else is used till then.
+    At(Moment),
+    /// Only when an operator raises it ([`Event::LimitsSet`]).
+    WhenRaised,
+}
+
+/// Why an agent waits for a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exhausted {
+    /// What the limit hangs on.
+    pub scope: Scope,
+    /// Which limit.
+    pub quota: Quota,
+    /// Its value.
+    pub limit: u64,
+    /// What the call needs at the least, in the limit's unit.
+    pub needed: u64,
+    /// When it gives way.
+    pub opens: Opens,
+}
+
+impl fmt::Display for Exhausted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { scope, quota, limit, needed, opens } = self;
+        let name = quota.name();
+        write!(f, "{scope}: {limit} {name} are spent ({needed} more are needed); ")?;
+        match opens {
+            Opens::WhenCallsEnd => f.write_str("calls in flight hold the rest"),
+            Opens::At(_) => f.write_str("the window opens by itself"),
+            Opens::WhenRaised => f.write_str("only a raised limit helps"),
+        }
+    }
+}
+
+/// Why a call is refused where waiting cannot help.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// Input and the smallest output do not fit into what one request may have.
+    #[error("a request of {needed} tokens is over the limit of {limit} a request of {scope}")]
+    RequestTooLarge {
+        /// Whose limit.
+        scope: Scope,
+        /// Tokens that one request may have.
+        limit: u64,
+        /// Input and the smallest output.
+        needed: u64,
+    },
+    /// Even an empty window is too small for it.
+    #[error("{needed} {} can never fit into the {limit} of {scope}", quota.name())]
+    WindowTooSmall {
+        /// Whose window.
+        scope: Scope,
+        /// Which one.
+        quota: Quota,
+        /// Its size.
+        limit: u64,
+        /// What the call needs at the least.
+        needed: u64,
+    },
+    /// The agent has too many calls waiting or in flight.
+    #[error("{limit} calls of one agent wait or run already")]
+    TooManyCalls {
+        /// [`super::Options::calls_per_agent_max`].
+        limit: u32,
+    },
+    /// No such provider, or it has no slots.
+    #[error("{0}")]
+    NoProvider(Cow<'static, str>),
+    /// The agent is being killed.
+    #[error("the agent is being ended")]
+    Ending,
 }
 
 /// What the driver has to do.

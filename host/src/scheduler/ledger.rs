@@ -18,8 +18,8 @@ pub(super) use self::snapshot::OpenReservation;
 use self::meter::Meter;
 pub(super) use self::plan::{Need, Obstacle, Plan};
 use self::window::Width;
+use super::event::{Amounts, Moment, OwnerId, Pid, Scope};
 use super::options::{Limits, Options};
-use crate::scheduler::{Amounts, Moment, OwnerId, Pid, Scope};
 
 /// What a scope used, and its limits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -76,7 +76,7 @@ impl Ledger {
     ) -> MeterId {
         let above = match parent.and_then(|parent| self.find(Scope::Tree(parent))) {
             Some(tree) => tree,
-            None => self.open(Scope::Owner(owner), Some(HOST), options.owner_limits),
+            None => self.open_owner(owner, options),
         };
         let tree = self.open(Scope::Tree(pid), Some(above), limits.1);
         let own = limits.0.unwrap_or(options.agent_limits);
@@ -206,12 +206,52 @@ impl Ledger {
         id
     }
 
-    /// Removes a meter on which nothing hangs, and then those above it.
+    /// How many owners have meters. They stay when their last agent leaves, or an owner could
+    /// have a new window by leaving.
+    pub(super) fn owners(&self) -> usize {
+        self.by_scope.keys().filter(|scope| matches!(scope, Scope::Owner(_))).count()
+    }
+
+    /// The meter of an owner, made where it is not there.
+    pub(super) fn open_owner(&mut self, owner: OwnerId, options: &Options) -> MeterId {
+        self.open(Scope::Owner(owner), Some(HOST), options.owner_limits)
+    }
+
+    /// Forgets owners without agents who used nothing in the present window and whose limits, as
+    /// they are the usual ones, would be the same again; totals that are limited are kept.
+    pub(super) fn forget_idle_owners(&mut self, options: &Options, now: Moment) {
+        let usual = options.owner_limits;
+        let limits_totals = usual.total_tokens.is_some()
+            || usual.total_calls.is_some()
+            || usual.total_microdollars.is_some();
+        if limits_totals {
+            return;
+        }
+        let width = self.width;
+        let idle = |(scope, id): (&Scope, &MeterId)| {
+            let meter = self.meters[id.0 as usize].as_ref()?;
+            let is_idle = matches!(scope, Scope::Owner(_))
+                && meter.held == 0
+                && meter.limits == usual
+                && meter.window.sum_at(width, now) == Amounts::default();
+            is_idle.then_some((*scope, *id))
+        };
+        let gone: Vec<_> = self.by_scope.iter().filter_map(idle).collect();
+        for (scope, id) in gone {
+            self.by_scope.remove(&scope);
+            self.meters[id.0 as usize] = None;
+            self.free.push(id);
+            self.meter_mut(HOST).held -= 1;
+        }
+    }
+
+    /// Removes an agent's meter on which nothing hangs, and then those above it up to its owner's.
     fn sweep(&mut self, from: MeterId) {
         let mut next = Some(from);
-        while let Some(id) = next.filter(|id| *id != HOST) {
+        while let Some(id) = next {
             let meter = self.meter(id);
-            if meter.live || meter.held > 0 {
+            let stays = matches!(meter.scope, Scope::Host | Scope::Owner(_));
+            if stays || meter.live || meter.held > 0 {
                 return;
             }
             let scope = meter.scope;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::scheduler::ProviderId;
+use super::event::ProviderId;
 
 /// A limit on each field that is set; none leaves it free.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

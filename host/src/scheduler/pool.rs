@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::estimate::Estimates;
+use super::event::{Moment, ProviderId, Ticket};
 use super::queue::Queue;
-use crate::scheduler::{Moment, ProviderId, Ticket};
 
 /// Tokens times this are the queue's cost units, so that weights of 1,000 still divide well.
 pub(super) const TOKEN_UNITS: u64 = 1_024;

@@ -24,7 +24,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::scheduler::{Moment, OwnerId, Priority};
+use super::event::{Moment, OwnerId, Priority};
 
 const LEVELS: usize = Priority::LEAST.get() as usize + 1;
 
@@ -154,7 +154,7 @@ impl Queue {
 
     /// The most urgent level that waits.
     pub(super) fn top_level(&self) -> Option<u8> {
-        u8::try_from(self.occupied.trailing_zeros()).ok().filter(|level| *level < 128)
+        first_level(self.occupied)
     }
 
     /// A run wants service: it counts in its line from now on.
@@ -286,8 +286,7 @@ impl Queue {
     fn most_urgent(&self, now: Moment) -> u8 {
         let (mut best, mut most) = (f64::NEG_INFINITY, 0);
         let mut left = self.occupied;
-        while left != 0 {
-            let level = left.trailing_zeros() as u8;
+        while let Some(level) = first_level(left) {
             left &= left - 1;
             let urgency = self.urgency(level, now);
             if urgency > best {
@@ -367,6 +366,11 @@ impl Queue {
             }
         }
     }
+}
+
+/// The lowest of the levels that these bits stand for.
+fn first_level(bits: u128) -> Option<u8> {
+    u8::try_from(bits.trailing_zeros()).ok().filter(|level| usize::from(*level) < LEVELS)
 }
 
 /// The weights that a cost is divided by.

@@ -172,8 +172,9 @@ fn a_crash_charges_open_reservations_in_full_once() {
 #[test]
 fn nothing_is_left_of_agents_that_are_gone() {
     let mut world = World::new(options(2));
-    for pid in 1..2_000 {
-        world.admit(Admission { owner: OwnerId(pid as u32 % 7), ..admission(pid, 50) });
+    for n in 1..2_000_u32 {
+        let pid = u64::from(n);
+        world.admit(Admission { owner: OwnerId(n % 7), ..admission(pid, 50) });
         world.want(call(pid, pid, 100));
         if pid > 10 {
             world.step(Event::Killed(Pid(pid - 5))).expect("is killed");
@@ -186,4 +187,34 @@ fn nothing_is_left_of_agents_that_are_gone() {
     let left = &world.scheduler;
     assert!(left.agents.len() < 20 && left.calls.len() < 20 && left.timers.len() < 20);
     assert!(left.ledger.len() < 2 * 20 + 7 + 1, "{} meters", left.ledger.len());
+}
+
+#[test]
+fn an_owner_has_no_new_window_by_leaving() {
+    let owner_limits = Limits { window_tokens: Some(1_000), ..Limits::FREE };
+    let mut world = World::new(Options { owner_limits, ..options(1) });
+    world.admit(admission(1, 50));
+    world.want(call(1, 1, 600));
+    world.end(1, usage(600, 300));
+    world.step(Event::Left(Pid(1))).expect("leaves");
+    world.admit(admission(2, 50));
+    world.want(call(2, 2, 300));
+    assert_eq!(world.paused[&Ticket(2)].scope, Scope::Owner(OwnerId(1)));
+}
+
+#[test]
+fn owners_are_bounded_and_idle_ones_make_room() {
+    let mut world = World::new(Options { owners_max: 2, ..options(1) });
+    let of = |pid: u64, owner| Admission { owner: OwnerId(owner), ..admission(pid, 50) };
+    world.admit(of(1, 1));
+    world.admit(of(2, 2));
+    world.want(call(1, 2, 100));
+    world.end(1, usage(100, 10));
+    let third = || Event::Admitted(Box::new(of(3, 3)));
+    let full = Err(Misuse::Full { what: "owners", limit: 2 });
+    assert_eq!(world.step(third()), full);
+    world.step(Event::Left(Pid(2))).expect("leaves");
+    assert_eq!(world.step(third()), full, "what it used still counts");
+    world.pass_to(at(3_700));
+    world.step(third()).expect("there is room");
 }

@@ -34,7 +34,9 @@ fn moves() -> impl Strategy<Value = Move> {
     ];
     prop_oneof![
         4 => (pid(), proptest::option::of(pid()), 0..=100_u8, 500..20_000_u64)
-            .prop_map(|(pid, parent, priority, tokens)| Move::Admit { pid, parent, priority, tokens }),
+            .prop_map(|(pid, parent, priority, tokens)| {
+                Move::Admit { pid, parent, priority, tokens }
+            }),
         12 => (pid(), 1..3_000_u64).prop_map(|(pid, input)| Move::Want { pid, input }),
         2 => pid().prop_map(|pid| Move::Tool { pid }),
         12 => (any::<usize>(), 0..6_000_u64, ending)
@@ -98,7 +100,7 @@ impl Play {
                 let limits = Some(limits(tokens));
                 let parent = parent.map(Pid);
                 let owner = parent.and_then(|parent| self.admissions.get(&parent));
-                let owner = owner.map_or(OwnerId((pid % 3) as u32), |above| above.owner);
+                let owner = owner.map_or(OwnerId(u32::from(pid % 3 == 0)), |above| above.owner);
                 let admission = Admission { limits, parent, owner, ..admission(pid, priority) };
                 let done = self.world.step(Event::Admitted(Box::new(admission.clone())));
                 if done.is_ok() {

@@ -25,7 +25,8 @@ fn bursts(calls: usize) -> Vec<Arrival> {
         let load = if (now / SECOND) % 1_800 < 600 { 1.4 } else { 0.55 };
         let output = rng.random_range(10..=190);
         let mean_gap_s = (100.0 / 40.0 + 0.0625) / (8.0 * load);
-        now += (rng.random_range(0.0..2.0) * mean_gap_s * SECOND as f64) as u64;
+        let gap = Duration::from_secs_f64(rng.random_range(0.0..2.0) * mean_gap_s);
+        now += nanoseconds(gap);
         let priority = if rng.random_range(0..10) < 7 { 0 } else { rng.random_range(1..=100) };
         all.push(arrival(now, priority, rng.random_range(1..=1_000), output));
     }
