@@ -40,17 +40,31 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
     let name = cut(name);
     known
         .into_iter()
-        .map(|candidate| (likeness(&name, &cut(candidate)), candidate))
-        .filter(|(likeness, _)| *likeness >= LIKENESS_MIN)
-        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        .map(|candidate| (cut(candidate), candidate))
+        .filter(|(short, _)| likeness(&name, short) >= LIKENESS_MIN)
+        .min_by(|(a, _), (b, _)| {
+            let edits = edits(&name, a).cmp(&edits(&name, b));
+            edits.then_with(|| likeness(&name, b).total_cmp(&likeness(&name, a)))
+        })
         .map(|(_, candidate)| candidate)
+}
+
+/// The last part of a name: `upper` of `demo:text/case.upper`.
+fn last(text: &str) -> &str {
+    text.rsplit(['.', '/']).next().unwrap_or(text)
 }
 
 /// Names are similar as a whole, or in their last part: `upper` is near `demo:text/case.upper`.
 fn likeness(name: &str, candidate: &str) -> f64 {
-    let last = |text: &str| text.rsplit(['.', '/']).next().map(str::to_owned).unwrap_or_default();
-    let parts = strsim::jaro_winkler(&last(name), &last(candidate)) * 0.95;
+    let parts = strsim::jaro_winkler(last(name), last(candidate)) * 0.95;
     strsim::jaro_winkler(name, candidate).max(parts)
+}
+
+/// How many letters are wrong, missing, too many or swapped: of two that are alike, the one that
+/// takes fewer is meant.
+fn edits(name: &str, candidate: &str) -> usize {
+    let parts = strsim::osa_distance(last(name), last(candidate));
+    strsim::osa_distance(name, candidate).min(parts)
 }
 
 pub(super) fn cut(name: &str) -> String {
