@@ -23,8 +23,6 @@ use crate::kernel::{Kernel, SessionOptions};
 use crate::sandbox::engine::Profile;
 use crate::types::{Ending, Pid, ProcessView, Standing, Waiting};
 
-/// When every agent has waited so long for room in a budget, the run ends.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// How often the table is looked at.
 const LOOK: Duration = Duration::from_millis(200);
 /// After a signal agents have this long to end.
@@ -32,11 +30,17 @@ const GRACE: Duration = Duration::from_secs(15);
 /// Agents that a live table shows.
 const SHOWN_MAX: usize = 30;
 
-/// Runs the agents of a file; the code is that of the worst ending.
+/// Runs the agents of a file; the code is that of the worst ending. When all that live have waited
+/// for `patience` for room in a budget, the run ends.
 ///
 /// # Errors
 /// One sentence about the file or what it names, before anything runs.
-pub async fn run(config: &Config, path: &Path, format: Format) -> Result<Code, Failure> {
+pub async fn run(
+    config: &Config,
+    path: &Path,
+    patience: Duration,
+    format: Format,
+) -> Result<Code, Failure> {
     let team = load(path).map_err(Failure::usage)?;
     let mut signals = Signals::watch_for(GRACE)?;
     let kernel = Kernel::builder()
@@ -46,7 +50,7 @@ pub async fn run(config: &Config, path: &Path, format: Format) -> Result<Code, F
         .on_compile(terminal::compile_spinner())
         .build()
         .await?;
-    let ran = signals.or(run_in(config, &kernel, &team, path)).await;
+    let ran = signals.or(run_in(config, &kernel, &team, (path, patience))).await;
     let ran = match ran {
         Ok(ran) => ran,
         Err(interrupted) => {
@@ -72,7 +76,7 @@ async fn run_in(
     config: &Config,
     kernel: &Kernel,
     team: &Team,
-    path: &Path,
+    (path, patience): (&Path, Duration),
 ) -> Result<Vec<Ended>, Failure> {
     let models = models(config)?;
     let mut spawns: Vec<Spawn> = Vec::with_capacity(team.agents.len());
@@ -92,7 +96,7 @@ async fn run_in(
         let born = agents.spawn_first(spawn).await;
         pids.push(born.map_err(|error| Failure::new(code_of_birth(&error), error))?);
     }
-    let ended = follow(&agents, &pids).await;
+    let ended = follow(&agents, &pids, patience).await;
     agents.close(Duration::ZERO).await;
     // What is told as done is on the disk first.
     kernel.sync().await?;
@@ -109,7 +113,7 @@ fn code_of_birth(error: &SpawnError) -> Code {
 }
 
 /// Waits for all of them, and says meanwhile where they stand.
-async fn follow(agents: &Agents, pids: &[Pid]) -> Result<Vec<Ended>, Failure> {
+async fn follow(agents: &Agents, pids: &[Pid], patience: Duration) -> Result<Vec<Ended>, Failure> {
     let mut waiting = JoinSet::new();
     for pid in pids.iter().copied() {
         let agents = agents.clone();
@@ -134,7 +138,7 @@ async fn follow(agents: &Agents, pids: &[Pid]) -> Result<Vec<Ended>, Failure> {
         shown.draw(&views);
         if !all_wait_for_quota(&views) {
             stuck_since = None;
-        } else if stuck_since.get_or_insert_with(Instant::now).elapsed() >= PATIENCE {
+        } else if stuck_since.get_or_insert_with(Instant::now).elapsed() >= patience {
             break;
         }
     }

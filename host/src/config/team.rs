@@ -124,8 +124,9 @@ pub fn load(path: &Path) -> Result<Team, ConfigError> {
     if text.len() as u64 > FILE_BYTES_MAX {
         return Err(fail(format!("it is larger than {FILE_BYTES_MAX} bytes")));
     }
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let base = std::path::absolute(folder).map_err(|error| fail(error.to_string()))?;
+    // A file below the root, as it was opened just now.
+    let path = std::path::absolute(path).map_err(|error| fail(error.to_string()))?;
+    let base = path.parent().unwrap_or(Path::new("/")).to_owned();
     parse(&text, &base).map_err(fail)
 }
 
