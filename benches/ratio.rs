@@ -14,6 +14,14 @@ pub fn print(name: &str, group: &str, this: &str, against: &str, at_most: f64) {
     );
 }
 
+/// Prints `name` as the ratio of a criterion result to `bare`; it has no budget.
+#[allow(dead_code, reason = "each bench is a program with this module")]
+pub fn tell(name: &str, group: &str, this: &str) {
+    let (this_ns, bare_ns) = (median_ns(group, this), median_ns(group, "bare"));
+    let ratio = this_ns / bare_ns;
+    println!("{name}: {:.1} µs against {:.1} µs = {ratio:.2} x", this_ns / 1e3, bare_ns / 1e3);
+}
+
 /// Criterion's own estimate, from the file it writes beside its report.
 fn median_ns(group: &str, id: &str) -> f64 {
     let folder = std::env::var_os("CARGO_TARGET_DIR").map_or_else(

@@ -1,10 +1,12 @@
 //! A disk that is full at any write of the journal: what was not written down does not happen.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use aos_host::kernel::{Fault, Kernel, SessionOptions};
+use aos_host::kernel::{Fault, Kernel, SessionOptions, Streams};
+use aos_host::sandbox::state::Input;
+use aos_host::sandbox::stdio::Sink;
 use aos_host::storage::{
     Answer, Batch, Bucket, ChainHead, ChainRange, ChainRecord, Durability, KeyPage, KeyValue,
     RowRange, Storage, StorageError, StoreHead, StoreUrl, StoredRow, Tally,
@@ -12,7 +14,7 @@ use aos_host::storage::{
 use aos_host::types::Syscall;
 use serde_json::json;
 
-use crate::support::plugin;
+use crate::support::{guest_path, plugin};
 
 /// A store with room for a number of writes.
 struct Filling {
@@ -87,21 +89,43 @@ impl KeyValue for Filling {
     }
 }
 
-/// Writes a file with room for so many writes of the journal; says whether the call succeeded,
-/// and which changes of files the journal knows of.
-async fn write_with(room: usize, folder: &std::path::Path) -> (bool, Vec<String>) {
-    let inner = StoreUrl::Memory.open().await.expect("opens");
-    let filling = Arc::new(Filling { inner: Arc::clone(&inner), room: AtomicUsize::new(room) });
-    let kernel = Kernel::builder().storage(filling).build().await.expect("a kernel");
-    let component = std::fs::read(plugin("files")).expect("reads");
-    let plugin = kernel.load("files", component).await.expect("loads");
-    let text = format!("write:{}:/w", folder.display());
-    let grants = vec![(text.parse().expect("a grant"), text.clone())];
-    let options = SessionOptions { grants, ..SessionOptions::default() };
-    let session = kernel.session(plugin, options).expect("opens");
+/// A plugin, and how it writes `/w/new.txt`.
+struct Writer {
+    component: PathBuf,
+    call: Syscall,
+}
+
+/// A tool of WASI 0.2.
+fn tool() -> Writer {
     let arguments = json!({ "path": "/w/new.txt", "content": "x" });
     let call = Syscall::Call { tool: Some("write_file".into()), arguments };
-    let answer = kernel.submit(&session, call).await;
+    Writer { component: plugin("files").into(), call }
+}
+
+/// A command of WASI 0.3, which writes by streams.
+fn command() -> Writer {
+    let words = ["files", "/w", "write new.txt text"];
+    let call = Syscall::Run { arguments: words.map(str::to_owned).to_vec() };
+    Writer { component: guest_path("dist/overlap.wasm"), call }
+}
+
+/// Writes a file with room for so many writes of the journal; says whether the call succeeded,
+/// and which changes of files the journal knows of.
+async fn write_with(writer: &Writer, room: usize, folder: &Path) -> (bool, Vec<String>) {
+    let inner = StoreUrl::Memory.open().await.expect("opens");
+    let filling = Arc::new(Filling { inner: Arc::clone(&inner), room: AtomicUsize::new(room) });
+    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled");
+    let kernel = Kernel::builder().storage(filling).cache(cache, None).build().await;
+    let kernel = kernel.expect("a kernel");
+    let component = std::fs::read(&writer.component).expect("reads");
+    let plugin = kernel.load("writer", component).await.expect("loads");
+    let text = format!("write:{}:/w", folder.display());
+    let grants = vec![(text.parse().expect("a grant"), text.clone())];
+    let (stdin, stdout, stderr) = (Input::Empty, Sink::Discard, Sink::Discard);
+    let streams = Streams { stdin, stdout, stderr };
+    let options = SessionOptions { grants, streams, ..SessionOptions::default() };
+    let session = kernel.session(plugin, options).expect("opens");
+    let answer = kernel.submit(&session, writer.call.clone()).await;
     let full = |fault: &Fault| fault.to_string().contains("the disk is full");
     assert!(answer.as_ref().err().is_none_or(full), "{answer:?}");
     let all = RowRange { from: (i64::MIN, 0), until_chain: i64::MAX };
@@ -110,11 +134,10 @@ async fn write_with(room: usize, folder: &std::path::Path) -> (bool, Vec<String>
     (answer.is_ok(), changes.map(|row| row.target).collect())
 }
 
-#[tokio::test]
-async fn what_cannot_be_written_down_does_not_happen() {
+async fn at_every_write(writer: &Writer) {
     for room in 0..100 {
         let folder = tempfile::tempdir().expect("a folder");
-        let (succeeded, changes) = write_with(room, folder.path()).await;
+        let (succeeded, changes) = write_with(writer, room, folder.path()).await;
         let files: Vec<String> = std::fs::read_dir(folder.path())
             .expect("a folder")
             .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
@@ -123,6 +146,11 @@ async fn what_cannot_be_written_down_does_not_happen() {
             // A file came by a row that makes it, or by one that gave it its name.
             let known = changes.iter().any(|change| change.contains(&format!("/w/{file}")));
             assert!(known, "room for {room}: {file} is there, and the journal has {changes:?}");
+            // Its bytes came by rows that say how many.
+            let bytes = std::fs::metadata(folder.path().join(file)).expect("is there").len();
+            let said = changes.iter().filter_map(|change| change.rsplit_once(" for "));
+            let said: u64 = said.map(|(_, count)| count.parse::<u64>().expect("a number")).sum();
+            assert!(bytes <= said, "room for {room}: {bytes} bytes, and {changes:?}");
         }
         if succeeded {
             assert_eq!(files, ["new.txt"]);
@@ -132,4 +160,14 @@ async fn what_cannot_be_written_down_does_not_happen() {
         }
     }
     panic!("a hundred writes of the journal were not enough for one file");
+}
+
+#[tokio::test]
+async fn what_cannot_be_written_down_does_not_happen() {
+    at_every_write(&tool()).await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_written_down_does_not_happen_in_streams() {
+    at_every_write(&command()).await;
 }

@@ -13,5 +13,6 @@ mod full_disk;
 mod hostile;
 mod languages;
 mod newcomer;
+mod pager;
 mod support;
 mod tidy;

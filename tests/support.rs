@@ -21,6 +21,15 @@ pub fn plugin(name: &str) -> String {
     dist().join(format!("{name}.wasm")).display().to_string()
 }
 
+/// The path of a file of `tests/guests`.
+pub fn guest_path(name: &str) -> PathBuf {
+    // The rebuilt ones where `tests/run.sh` has made them.
+    match (name.strip_prefix("dist/"), std::env::var_os("AOS_TEST_DIST")) {
+        (Some(built), Some(folder)) => PathBuf::from(folder).join(built),
+        (None, _) | (_, None) => top().join("tests/guests").join(name),
+    }
+}
+
 /// A user with nothing but an empty home.
 pub struct User {
     home: tempfile::TempDir,

@@ -20,6 +20,7 @@ mod render;
 mod run;
 mod serve;
 mod signals;
+mod simulate;
 pub mod team;
 mod terminal;
 mod top;
@@ -92,6 +93,8 @@ enum Command {
     /// Measure the context pager: recall over pages, prompts of a recorded log
     #[command(subcommand)]
     Context(context::ContextCommand),
+    /// Run the scheduler's policy over a trace of model calls, with a virtual clock
+    Simulate(simulate::SimulateArgs),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -197,6 +200,7 @@ fn dispatch(cli: Cli) -> Result<Code, Failure> {
         Command::Audit(command) => block_on(audit::audit(&config, command)),
         Command::Cache(command) => cache::cache(&config, &command),
         Command::Context(command) => context::context(&command),
+        Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "aos-host", &mut script);

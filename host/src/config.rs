@@ -92,6 +92,8 @@ pub struct LimitsTable {
     pub host_call: Option<Bytes>,
     /// `handles`.
     pub handles: Option<u64>,
+    /// `tasks`.
+    pub tasks: Option<u64>,
     /// `open_files`.
     pub open_files: Option<u64>,
     /// `random`.
@@ -141,6 +143,7 @@ impl LimitsTable {
             stdio_bytes: bytes(self.stdio, limits.stdio_bytes),
             hostcall_bytes: bytes(self.host_call, limits.hostcall_bytes),
             handles: self.handles.unwrap_or(limits.handles),
+            tasks: self.tasks.unwrap_or(limits.tasks),
             open_files: self.open_files.unwrap_or(limits.open_files),
             random_bytes: bytes(self.random, limits.random_bytes),
             http_fields_bytes: bytes(self.http_fields, limits.http_fields_bytes),

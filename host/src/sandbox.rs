@@ -5,6 +5,7 @@
 
 pub mod agent;
 pub mod cache;
+mod concurrency;
 pub mod engine;
 pub mod host;
 pub mod inspect;
@@ -29,10 +30,11 @@ pub use run::{Ended, Finished};
 use crate::capability::network::egress::{Caps, Egress};
 use crate::capability::network::resolve::{Resolver, SystemResolver};
 use crate::sandbox::cache::CompileCache;
-use crate::sandbox::engine::{Profile, Ticker};
+use crate::sandbox::engine::{Concurrency, Profile, Ticker};
 use crate::sandbox::program::{BadPlugin, Loader, OnCompile, Program};
 use crate::sandbox::state::State;
 use crate::storage::Storage;
+use crate::types::ComponentHash;
 
 /// What host functions reach beyond the store they run in.
 #[derive(Clone)]
@@ -60,13 +62,14 @@ struct Stage {
     engine: Engine,
     _ticker: Ticker,
     linker: Linker<State>,
+    concurrency: Concurrency,
 }
 
 impl Stage {
-    fn new(profile: Profile) -> wasmtime::Result<Self> {
-        let (engine, ticker) = engine::engine(profile)?;
-        let linker = host::link::linker(&engine)?;
-        Ok(Self { engine, _ticker: ticker, linker })
+    fn new(profile: Profile, concurrency: Concurrency) -> wasmtime::Result<Self> {
+        let (engine, ticker) = engine::engine(profile, concurrency)?;
+        let linker = host::link::linker(&engine, concurrency)?;
+        Ok(Self { engine, _ticker: ticker, linker, concurrency })
     }
 }
 
@@ -75,6 +78,9 @@ pub struct Sandbox {
     main: Stage,
     /// For guests that do not fit the pool's slots: memory on demand. Made when one comes.
     on_demand: OnceLock<Stage>,
+    /// For guests of WASI 0.3. Made when one comes, with memory on demand: one of them may need
+    /// many stacks, and must not take its neighbours' slots.
+    concurrent: OnceLock<Stage>,
     cache: Option<CompileCache>,
     on_compile: Option<OnCompile>,
     services: Services,
@@ -96,8 +102,9 @@ impl Sandbox {
         cache: Option<CompileCache>,
         on_compile: Option<OnCompile>,
     ) -> wasmtime::Result<Self> {
-        let main = Stage::new(services.profile)?;
-        Ok(Self { main, on_demand: OnceLock::new(), cache, on_compile, services })
+        let main = Stage::new(services.profile, Concurrency::Off)?;
+        let (on_demand, concurrent) = (OnceLock::new(), OnceLock::new());
+        Ok(Self { main, on_demand, concurrent, cache, on_compile, services })
     }
 
     /// Makes a program of bytes: reads, adapts, compiles or loads, links. On this thread and
@@ -106,11 +113,17 @@ impl Sandbox {
     /// # Errors
     /// One sentence that says what is wrong with the bytes.
     pub fn load(&self, name: &str, bytes: &[u8]) -> Result<Program, BadPlugin> {
-        let loaded = self.load_on(&self.main, name, bytes);
+        let hash = ComponentHash::of(bytes);
+        let binary = program::binary(bytes)?;
+        if concurrency::needed(&binary) == Concurrency::On {
+            let stage = made(&self.concurrent, Concurrency::On)?;
+            return self.load_on(stage, name, hash, &binary);
+        }
+        let loaded = self.load_on(&self.main, name, hash, &binary);
         let fits = match &loaded {
             Ok(program) => {
                 engine::fits_the_pool(program.pre.component())
-                    && !program::has_table_beyond(bytes, engine::POOL_TABLE_ELEMENTS as u64)
+                    && !program::has_table_beyond(&binary, engine::POOL_TABLE_ELEMENTS as u64)
             }
             // The pool refuses what needs more memories or tables than a slot has. What is wrong in
             // itself is refused below once more, in the same words.
@@ -127,10 +140,10 @@ impl Sandbox {
             return loaded;
         }
         // Both engines make the same code, so a second load is from the cache.
-        self.load_on(self.on_demand()?, name, bytes)
+        self.load_on(made(&self.on_demand, Concurrency::Off)?, name, hash, &binary)
     }
 
-    /// Has every running guest look at its turn now, not at the next tick.
+    /// Has every running agent look at its turn now, not at the next tick; other guests have none.
     pub fn nudge(&self) {
         self.main.engine.increment_epoch();
         if let Some(stage) = self.on_demand.get() {
@@ -138,24 +151,31 @@ impl Sandbox {
         }
     }
 
-    fn load_on(&self, stage: &Stage, name: &str, bytes: &[u8]) -> Result<Program, BadPlugin> {
+    fn load_on(
+        &self,
+        stage: &Stage,
+        name: &str,
+        hash: ComponentHash,
+        binary: &[u8],
+    ) -> Result<Program, BadPlugin> {
         let loader = Loader {
             engine: &stage.engine,
             linker: &stage.linker,
+            concurrency: stage.concurrency,
             cache: self.cache.as_ref(),
             on_compile: self.on_compile.as_ref(),
         };
-        loader.load(name, bytes)
+        loader.load(name, hash, binary)
     }
+}
 
-    fn on_demand(&self) -> Result<&Stage, BadPlugin> {
-        if self.on_demand.get().is_none() {
-            let stage = Stage::new(Profile::OneShot).map_err(|error| {
-                BadPlugin::Invalid(format!("no engine for a guest of its size: {error}"))
-            })?;
-            // Another thread may have been faster: one of the two is dropped.
-            let _lost_race = self.on_demand.set(stage);
-        }
-        self.on_demand.get().ok_or_else(|| BadPlugin::Invalid("no engine".into()))
+/// A stage with memory on demand, made when it is first needed.
+fn made(stage: &OnceLock<Stage>, concurrency: Concurrency) -> Result<&Stage, BadPlugin> {
+    if stage.get().is_none() {
+        let made = Stage::new(Profile::OneShot, concurrency)
+            .map_err(|error| BadPlugin::Invalid(format!("no engine for such a guest: {error}")))?;
+        // Another thread may have been faster: one of the two is dropped.
+        let _lost_race = stage.set(made);
     }
+    stage.get().ok_or_else(|| BadPlugin::Invalid("no engine".into()))
 }

@@ -33,6 +33,7 @@ mod parking;
 mod pool;
 mod queue;
 mod recovery;
+mod refusal;
 pub mod simulate;
 mod wall;
 
@@ -45,6 +46,7 @@ pub use self::ledger::{LedgerSnapshot, ScopeUsage};
 pub use self::options::*;
 use self::pool::{Pool, Pools, Resource};
 use self::recovery::Orphan;
+pub use self::refusal::*;
 
 /// Timers that one step serves; what is left is due at once again. It bounds a step.
 const TIMERS_PER_STEP: usize = 64;
@@ -263,3 +265,6 @@ fn slot_use(pool: &Pool) -> SlotUse {
     let waiting = u32::try_from(pool.queue.len()).unwrap_or(u32::MAX);
     SlotUse { slots: pool.slots, running: pool.running, waiting }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,8 @@
-//! Write tools for aos-host in Rust.
+//! Write tools and agents for aos-host in Rust.
 //!
 //! A tool is a function with a doc comment and one typed argument struct; [`plugin!`] makes a
-//! component of several. The guide, from nothing to a running tool, is this crate's README.
+//! component of several. An agent is a function from a task to a result; [`agent!`] makes a
+//! component of it. The guide, from nothing to running ones, is this crate's README.
 //!
 //! ```
 //! use aos_sdk::{ToolError, plugin, tool};
@@ -33,8 +34,11 @@
 //! | [`Answer`], [`Output`], [`IntoOutput`], [`ToolError`] | what a call hands back |
 //! | [`call`], [`mod@log`] | what a running call can learn and say |
 //! | [`fs`], [`http`] | files and requests, with errors that name the missing grant |
+//! | [`mod@agent`] | the loop of a tool-using agent; what messages are made of |
+//! | [`model`], [`context`] | an agent's processor and memory |
+//! | [`process`], [`toolbox`] | its children and messages, its tools |
 //! | `component` | the component's export and imports; compiled for WebAssembly only |
-//! | `testing` | the same tools natively, with fake grants; compiled natively only |
+//! | `testing` | tools and agents natively, with fakes; compiled natively only |
 
 pub mod agent;
 pub mod arguments;

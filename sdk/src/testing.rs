@@ -1,5 +1,6 @@
-//! A plugin's tools run natively, with fake grants in place of a host. Exists in native builds
-//! only, so nothing of it can end up in a component.
+//! Tools and agents run natively, with fakes in place of a host: [`Host`] for a plugin's tools,
+//! [`Kernel`] for an agent. Exists in native builds only, so nothing of it can end up in a
+//! component.
 //!
 //! ```
 //! use aos_sdk::testing::Host;
@@ -16,7 +17,10 @@
 //! real machine, and a symbolic link can leave a root.
 
 pub(crate) mod fakes;
+mod kernel;
+pub(crate) mod link;
 mod manifest;
+mod script;
 
 use std::path::Path;
 use std::rc::Rc;
@@ -24,7 +28,9 @@ use std::rc::Rc;
 use crate::http::{Error, Request, Response};
 use crate::{Output, Plugin, ToolError};
 
+pub use kernel::{Call, Kernel, Model, Outcome, Process, Prompt};
 pub use manifest::{Example, Grant, Manifest};
+pub use script::{Script, Turn};
 
 use fakes::Fakes;
 

@@ -24,7 +24,8 @@ pub const NEVER: &str = "[[turn]]\ndelay_ms = 3600000\nsay = \"too late\"\n";
 pub struct Host {
     child: Child,
     /// Kept open: a host that cannot write to it would not mind, but a test may read it.
-    pub stderr: BufReader<ChildStderr>,
+    /// Kept open: a host that cannot say anything is another test.
+    _stderr: BufReader<ChildStderr>,
 }
 
 /// Starts a host, and waits until it serves.
@@ -41,7 +42,7 @@ pub fn serve(user: &User, more: &[&str]) -> Host {
     let mut line = String::new();
     stderr.read_line(&mut line).expect("reads");
     assert!(line.contains("serves sqlite:"), "{line}");
-    Host { child, stderr }
+    Host { child, _stderr: stderr }
 }
 
 impl Host {

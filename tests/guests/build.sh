@@ -20,12 +20,15 @@ case ${1:-} in
     *) echo "build.sh: there is no option $1" >&2; exit 2 ;;
 esac
 
-# By the rule of plugins/README.md, over the guest's own folder.
+guests=()
+for manifest in */Cargo.toml; do guests+=("${manifest%/Cargo.toml}"); done
+
+# By the rule of plugins/README.md, over the guest's own folder and the contract.
 entry() { # NAME: its table in manifest.toml
     local sources
     sources=$(
         cd ../..
-        find "tests/guests/$1" -type f -not -path '*/target/*' -print0 | LC_ALL=C sort -z |
+        find "tests/guests/$1" wit -type f -not -path '*/target/*' -print0 | LC_ALL=C sort -z |
             xargs -0 sha256sum | sha256sum | cut -d' ' -f1
     )
     printf '[%s]\nsha256 = "%s"\nsources_sha256 = "%s"\n' "$1" \
@@ -33,23 +36,40 @@ entry() { # NAME: its table in manifest.toml
 }
 
 if [ $check = yes ]; then
-    [ "$(entry misbehave)" = "$(sed -n '/^\[misbehave\]$/,/^sources_sha256/p' dist/manifest.toml)" ] ||
-        { echo "tests/guests/dist is not up to date: run tests/guests/build.sh" >&2; exit 1; }
+    for guest in "${guests[@]}"; do
+        recorded=$(sed -n "/^\[$guest\]\$/,/^sources_sha256/p" dist/manifest.toml)
+        [ "$(entry "$guest")" = "$recorded" ] || {
+            echo "tests/guests/dist/$guest.wasm is not up to date: run tests/guests/build.sh" >&2
+            exit 1
+        }
+    done
     exit 0
 fi
 
 find_toolchain
 mkdir -p "$out"
-(
-    cd misbehave
-    wasm_cargo rustc --release --target "$WASM_TARGET" --bin misbehave \
-        -- ${WASM_COMMAND_FLAGS[@]+"${WASM_COMMAND_FLAGS[@]}"}
-    cp "${CARGO_TARGET_DIR:-target}/$WASM_TARGET/release/misbehave.wasm" "$out/misbehave.wasm"
-)
+built=${CARGO_TARGET_DIR:-target}/$WASM_TARGET/release
+for guest in "${guests[@]}"; do
+    (
+        cd "$guest"
+        # A command of WASI 0.2 is a program; agents and commands of 0.3 are libraries that export
+        # what the host runs.
+        if [ -f src/main.rs ]; then
+            wasm_cargo rustc --release --target "$WASM_TARGET" --bin "$guest" \
+                -- ${WASM_COMMAND_FLAGS[@]+"${WASM_COMMAND_FLAGS[@]}"}
+        else
+            wasm_cargo rustc --release --target "$WASM_TARGET" --lib \
+                -- ${WASM_LIBRARY_FLAGS[@]+"${WASM_LIBRARY_FLAGS[@]}"}
+        fi
+        cp "$built/$guest.wasm" "$out/$guest.wasm"
+    )
+done
 [ "$out" = "$PWD/dist" ] || exit 0
 {
     echo '# Written by tests/guests/build.sh; do not edit. A test fails when a guest is older than'
     echo '# its sources.'
-    echo
-    entry misbehave
+    for guest in "${guests[@]}"; do
+        echo
+        entry "$guest"
+    done
 } >dist/manifest.toml

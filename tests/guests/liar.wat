@@ -2,7 +2,7 @@
 ;; are replaced (tests/hostile/liar.rs), and WIT's type of the component is added.
 (module
   (import "wasi:cli/exit@0.2.6" "exit" (func $exit (param i32)))
-  (import "aos:tool/call@0.1.0" "progress" (func $progress (param f64 i32 f64 i32 i32)))
+  (import "aos:tool/call@0.1.0" "progress" (func $progress (param f64 i32 f64 i32 i32))){imports}
   (memory (export "memory") {pages})
   (data (i32.const 65536) "{data}")
   (global $next (mut i32) (i32.const {end}))
@@ -15,4 +15,4 @@
         (i32.const 1))))))
     (local.get $at))
   (func (export "aos:tool/tools@0.1.0#definitions") (result i32) {definitions})
-  (func (export "aos:tool/tools@0.1.0#call") (param i32 i32 i32 i32) (result i32) {call}))
+  (func (export "aos:tool/tools@0.1.0#call") (param i32 i32 i32 i32) (result i32) {first} {call}))

@@ -4,9 +4,10 @@ use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
+use aos_host::kernel::SessionOptions;
 use tempfile::TempDir;
 
-use super::house::{Ending, command, folder_grant, house, limits, misbehave, options};
+use super::house::{Ending, command, folder_grant, house, limits, misbehave, options, overlap};
 
 /// What no guest may ever print.
 pub const SECRET: &str = "the-secret";
@@ -23,15 +24,42 @@ pub fn fixture() -> TempDir {
     folder
 }
 
-/// Runs steps on `/w`, which is `root` of the fixture, with a neighbour beside it.
-fn steps(folder: &Path, capability: &str, steps: &[&str]) -> Ending {
+/// The same with a guest of 0.2 and one of 0.3; what they are told must be the same. For steps
+/// that change nothing.
+#[track_caller]
+fn both(options: &SessionOptions, root: &str, steps: &[&str]) -> Ending {
+    let mut arguments = vec!["files", root];
+    arguments.extend(steps);
+    let (what, house) = (command(&arguments), house());
+    let elder = house.once(misbehave(), options, &what);
+    let younger = house.once(overlap(), options, &what);
+    assert_eq!(elder.printed(), younger.printed());
+    younger
+}
+
+/// The options for `/w`, which is `root` of the fixture.
+fn on_fixture(folder: &Path, capability: &str) -> SessionOptions {
     let mut options = options(limits(), &[folder_grant(capability, &folder.join("root"), "/w")]);
     options.denied_paths = vec![folder.join("root/sub/private")];
+    options
+}
+
+/// Runs steps on `/w`, with a neighbour beside it.
+fn steps(folder: &Path, capability: &str, steps: &[&str]) -> Ending {
     let mut arguments = vec!["files", "/w"];
     arguments.extend(steps);
+    let options = on_fixture(folder, capability);
     let ending = house().once(misbehave(), &options, &command(&arguments));
     assert!(!ending.stdout.contains(SECRET), "{ending:?}");
     ending
+}
+
+/// Runs steps of which none may happen, in both versions of WASI.
+#[track_caller]
+fn refused(folder: &Path, capability: &str, steps: &[&str]) {
+    let ending = both(&on_fixture(folder, capability), "/w", steps);
+    assert!(!ending.stdout.contains(SECRET), "{ending:?}");
+    all_refused(&ending, steps.len());
 }
 
 /// Fails unless each line that was printed is a step that was refused.
@@ -78,7 +106,7 @@ fn paths_that_lead_out_are_refused() {
         "set-times ../outside/secret",
         "stat ../outside/secret",
     ];
-    all_refused(&steps(folder.path(), "write", &tries), tries.len());
+    refused(folder.path(), "write", &tries);
     let outside = std::fs::read_dir(folder.path().join("outside")).expect("listed");
     assert_eq!(outside.count(), 1);
 }
@@ -109,7 +137,7 @@ fn links_that_lead_out_are_refused() {
         "link folder/secret here",
         "remove folder/secret",
     ];
-    all_refused(&steps(folder.path(), "write", &tries), tries.len());
+    refused(folder.path(), "write", &tries);
     let secret = std::fs::read_to_string(folder.path().join("outside/secret")).expect("read");
     assert_eq!(secret, SECRET);
 }
@@ -117,7 +145,7 @@ fn links_that_lead_out_are_refused() {
 #[test]
 fn a_link_that_the_guest_makes_itself_leads_nowhere_either() {
     let folder = fixture();
-    let ending = steps(
+    refused(
         folder.path(),
         "write",
         &[
@@ -134,7 +162,6 @@ fn a_link_that_the_guest_makes_itself_leads_nowhere_either() {
             "symlink .. way",
         ],
     );
-    all_refused(&ending, 10);
     assert!(!folder.path().join("outside/new").exists());
     assert_eq!(std::fs::read_dir(folder.path().join("root")).expect("listed").count(), 2);
     let inside = ["symlink ../plain sub/up", "read sub/up", "symlink . here", "read here/plain"];
@@ -178,7 +205,7 @@ fn a_path_that_ends_in_a_slash_means_a_folder_or_nothing() {
         ("make-folder to-sub/", "exist"),
         ("stat missing/", "no-entry"),
     ] {
-        let ending = steps(folder.path(), "write", &[step]);
+        let ending = both(&on_fixture(folder.path(), "write"), "/w", &[step]);
         assert_eq!(ending.printed(), format!("{step}: {said}\n"));
     }
     assert_eq!(std::fs::read_to_string(root.join("plain")).expect("there"), "plain");
@@ -216,8 +243,7 @@ fn a_denied_file_is_closed_under_its_other_hard_links_too() {
         "remove sub/twin",
         "set-times sub/twin",
     ];
-    let arguments = [&["files", "/w"], &tries[..]].concat();
-    let ending = house().once(misbehave(), &options, &command(&arguments));
+    let ending = both(&options, "/w", &tries);
     all_refused(&ending, tries.len());
     assert!(!ending.stdout.contains(SECRET));
     assert_eq!(std::fs::read_to_string(root.join("sub/twin")).expect("there"), SECRET);
@@ -231,12 +257,15 @@ fn a_folder_of_many_files_is_listed_whole_and_an_open_list_counts_as_a_file() {
     for n in 0..5_000 {
         std::fs::write(many.join(format!("{n:05}")), "").expect("written");
     }
-    let ending = steps(folder.path(), "read", &["list many"]);
+    let ending = both(&on_fixture(folder.path(), "read"), "/w", &["list many"]);
     let names = ending.printed().trim().split(',').count();
     assert_eq!(names, 5_000);
     let grants = [folder_grant("read", &folder.path().join("root"), "/w")];
     let lists = command(&["lists", "/w", "9000"]);
     let ending = house().once(misbehave(), &options(limits(), &grants), &lists);
+    ending.by_limit("open-files");
+    let lists = command(&["lists", "/w", "300"]);
+    let ending = house().once(overlap(), &options(limits(), &grants), &lists);
     ending.by_limit("open-files");
 }
 
@@ -257,10 +286,7 @@ fn magic_links_of_proc_are_not_followed() {
         "read self/fd/1",
         "list self/task/../root",
     ];
-    let mut arguments = vec!["files", "/w"];
-    arguments.extend(tries);
-    let options = options(limits(), &[grant]);
-    all_refused(&house().once(misbehave(), &options, &command(&arguments)), tries.len());
+    all_refused(&both(&options(limits(), &[grant]), "/w", &tries), tries.len());
 }
 
 #[test]
@@ -283,12 +309,10 @@ fn what_is_neither_file_nor_folder_is_refused_at_once() {
         "read socket",
         "open-write socket",
     ];
-    all_refused(&steps(folder.path(), "write", &tries), tries.len());
+    refused(folder.path(), "write", &tries);
     let tries = ["read null", "read zero", "read tty", "open-write null", "create null"];
-    let mut arguments = vec!["files", "/w"];
-    arguments.extend(tries);
     let options = options(limits(), &[folder_grant("write", Path::new("/dev"), "/w")]);
-    all_refused(&house().once(misbehave(), &options, &command(&arguments)), tries.len());
+    all_refused(&both(&options, "/w", &tries), tries.len());
 }
 
 #[test]
@@ -322,7 +346,7 @@ fn a_denied_path_has_no_other_name() {
         "set-times sub/private/key",
         "set-times key",
     ];
-    all_refused(&steps(folder.path(), "write", &tries), tries.len());
+    refused(folder.path(), "write", &tries);
     let key = std::fs::read_to_string(folder.path().join("root/sub/private/key")).expect("read");
     assert_eq!(key, SECRET);
     // A link to it may be made: it leads to where the guest may not go.
@@ -350,14 +374,15 @@ fn a_folder_for_reading_is_not_written() {
         "remove-folder sub",
         "set-times plain",
     ];
-    all_refused(&steps(folder.path(), "read", &tries), tries.len());
+    refused(folder.path(), "read", &tries);
     assert_eq!(std::fs::read_to_string(folder.path().join("root/plain")).expect("read"), "plain");
 }
 
 #[test]
 fn a_name_that_is_not_there_is_told_as_such_and_not_as_a_denial() {
     let folder = fixture();
-    let ending = steps(folder.path(), "read", &["read missing", "read plain/below"]);
+    let options = on_fixture(folder.path(), "read");
+    let ending = both(&options, "/w", &["read missing", "read plain/below"]);
     assert_eq!(ending.printed(), "read missing: no-entry\nread plain/below: not-directory\n");
 }
 

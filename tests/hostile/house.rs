@@ -1,6 +1,6 @@
 //! One kernel for all hostile guests, and the neighbour that runs beside each of them.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
@@ -16,6 +16,7 @@ use aos_host::types::{Content, Reply, Syscall, ToolError};
 use tokio::runtime::Runtime;
 
 use crate::support;
+pub use crate::support::guest_path;
 
 /// As many threads as the smallest machine has cores.
 const THREADS: usize = 2;
@@ -61,13 +62,10 @@ pub fn misbehave() -> &'static Arc<Plugin> {
     &GUEST
 }
 
-/// The path of a file of `tests/guests`.
-pub fn guest_path(name: &str) -> PathBuf {
-    // The rebuilt ones where `tests/run.sh` has made them.
-    match (name.strip_prefix("dist/"), std::env::var_os("AOS_TEST_DIST")) {
-        (Some(built), Some(folder)) => PathBuf::from(folder).join(built),
-        (None, _) | (_, None) => support::top().join("tests/guests").join(name),
-    }
+/// The guest in Rust of WASI 0.3.
+pub fn overlap() -> &'static Arc<Plugin> {
+    static GUEST: LazyLock<Arc<Plugin>> = LazyLock::new(|| guest("dist/overlap.wasm"));
+    &GUEST
 }
 
 /// A guest by its file's name.

@@ -41,6 +41,8 @@ pub struct Liar {
     pub definitions: Option<String>,
     /// In the place of an answer: core instructions that leave its address.
     pub call: Option<String>,
+    /// Core instructions before the answer, with the clock of WASI 0.3 at hand: `$now`, `$wait`.
+    pub first: Option<String>,
     /// The answer: a text.
     pub text: String,
     /// The answer's structured part.
@@ -84,14 +86,21 @@ impl Liar {
             .replace("{pages}", &(end / 65_536 + 2).to_string())
             .replace("{data}", &bytes)
             .replace("{end}", &end.to_string())
+            .replace("{imports}", self.first.as_ref().map_or("", |_| CLOCK))
+            .replace("{first}", self.first.as_deref().unwrap_or(""))
             .replace("{definitions}", self.definitions.as_ref().unwrap_or(&constant(definitions)))
             .replace("{call}", self.call.as_ref().unwrap_or(&constant(answer)));
-        componentize(&text)
+        componentize(&text, if self.first.is_some() { "liar-with-a-clock" } else { "liar" })
     }
 }
 
-/// A core module in text, made a component of the world `liar`.
-fn componentize(text: &str) -> Vec<u8> {
+/// The clock of WASI 0.3, as a core module imports it.
+const CLOCK: &str = r#"
+  (import "wasi:clocks/monotonic-clock@0.3.0" "now" (func $now (result i64)))
+  (import "wasi:clocks/monotonic-clock@0.3.0" "wait-for" (func $wait (param i64)))"#;
+
+/// A core module in text, made a component of a world of `liar.wit`.
+fn componentize(text: &str, world: &str) -> Vec<u8> {
     let mut module = wat::parse_str(text).expect("a module");
     let mut resolve = Resolve::default();
     let mut push = |path: &std::path::Path| {
@@ -100,8 +109,9 @@ fn componentize(text: &str) -> Vec<u8> {
     };
     push(&support::top().join("wit/deps/aos-tool/tool.wit"));
     push(&guest_path("exit.wit"));
+    push(&guest_path("clock.wit"));
     let package = push(&guest_path("liar.wit"));
-    let world = resolve.select_world(&[package], Some("liar")).expect("a world");
+    let world = resolve.select_world(&[package], Some(world)).expect("a world");
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).expect("embeds");
     let encoder = ComponentEncoder::default().validate(true);
     encoder.module(&module).expect("a module").encode().expect("a component")

@@ -223,7 +223,7 @@ fn a_head_that_is_too_large_is_a_typed_error() {
 }
 
 /// Answers `pong` to one connection after another.
-fn ponging() -> Server {
+pub fn ponging() -> Server {
     Server::start(|stream| {
         let mut ping = [0; 4];
         stream.read_exact(&mut ping)?;

@@ -147,14 +147,19 @@ fn a_guest_that_waits_for_stdin_ends_by_its_time() {
 
 #[test]
 fn a_guest_whose_output_nobody_reads_ends_by_its_time() {
-    let user = User::new();
-    let mut command = user.command();
-    command.args(["run", &guest("stdout.wat"), "--timeout", "500ms", "--"]);
-    // A pipe that is full and stays full.
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("starts");
-    let stdout = child.stdout.take();
-    assert_eq!(wait(&mut child), 124);
-    drop(stdout);
+    // Of WASI 0.1, and of 0.3.
+    for arguments in [["stdout.wat", ""], ["dist/overlap.wasm", "print-for-ever"]] {
+        let user = User::new();
+        let mut command = user.command();
+        let [program, what] = arguments;
+        command.args(["run", &guest(program), "--timeout", "500ms", "--", what]);
+        // A pipe that is full and stays full.
+        let command = command.stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().expect("starts");
+        let stdout = child.stdout.take();
+        assert_eq!(wait(&mut child), 124, "{program}");
+        drop(stdout);
+    }
 }
 
 /// No byte in it that a terminal would obey.

@@ -157,13 +157,31 @@ async fn a_name_with_one_address_that_is_not_open_is_denied() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_socket_is_told_the_addresses_that_were_checked_and_connects_to_no_others() {
+    told_what_was_checked(
+        "dist/misbehave.wasm",
+        "look-up",
+        "Ok(Some(IpAddress::Ipv4((10, 255, 255, 1))))",
+        "access-denied",
+    )
+    .await;
+    told_what_was_checked(
+        "dist/overlap.wasm",
+        "addresses",
+        "[IpAddress::Ipv4((10, 255, 255, 1)), IpAddress::Ipv4((10, 255, 255, 2))]",
+        "ErrorCode::AccessDenied",
+    )
+    .await;
+}
+
+/// Looks the name up twice and connects to where it has moved by then.
+async fn told_what_was_checked(guest: &str, look_up: &str, told: &str, denied: &str) {
     let server = ok();
     let port = server.address.port();
     let resolver =
         Rebinding::new(&[&[address("10.255.255.1"), address("10.255.255.2")], &[LOOPBACK]]);
     let kernel = kernel(&resolver).await;
-    let bytes = std::fs::read(guest_path("dist/misbehave.wasm")).expect("reads");
-    let plugin = kernel.load("misbehave", bytes).await.expect("loads");
+    let bytes = std::fs::read(guest_path(guest)).expect("reads");
+    let plugin = kernel.load("guest", bytes).await.expect("loads");
     let mut options = options(limits(), &[format!("tcp:private:{NAME}:{port}")]);
     let (stdout, printed) = Sink::memory();
     options.streams = Streams { stdin: Input::Empty, stdout, stderr: Sink::memory().0 };
@@ -175,9 +193,10 @@ async fn a_socket_is_told_the_addresses_that_were_checked_and_connects_to_no_oth
         let printed = std::mem::take(&mut *printed.lock().expect("not poisoned"));
         String::from_utf8(printed).expect("text")
     };
-    assert_eq!(run(&["look-up", NAME]).await, "Ok(Some(IpAddress::Ipv4((10, 255, 255, 1))))\n");
+    assert_eq!(run(&[look_up, NAME]).await, format!("{told}\n"));
     // The name has moved here since, where the grant does not reach.
-    assert_eq!(run(&["look-up", NAME]).await, "refused: access-denied\n");
-    assert_eq!(run(&["tcp", &server.address.to_string()]).await, "refused: access-denied\n");
+    let refused = format!("refused: {denied}\n");
+    assert_eq!(run(&[look_up, NAME]).await, refused);
+    assert_eq!(run(&["tcp", &server.address.to_string()]).await, refused);
     assert_eq!(server.connections(), 0);
 }

@@ -7,6 +7,7 @@ use clap::Args;
 use super::arguments::LimitArgs;
 use super::exit::{Code, Failure};
 use super::run::Format;
+use super::signals::Signals;
 use super::{input, terminal};
 use crate::config::agent::{AgentSpec, SpecError, agent_options};
 use crate::config::{Config, Time};
@@ -26,8 +27,8 @@ pub struct AgentArgs {
     #[arg(long, value_name = "MODEL")]
     pub model: Option<String>,
     /// Plugins whose tools it may call: names or paths
-    #[arg(long, value_name = "PLUGIN", value_delimiter = ',')]
-    pub plugin: Vec<String>,
+    #[arg(long = "plugin", value_name = "PLUGIN", value_delimiter = ',')]
+    pub plugins: Vec<String>,
     /// Agent plugins that its children may run, by name
     #[arg(long, value_name = "PROGRAM", value_delimiter = ',')]
     pub allow_spawn: Vec<String>,
@@ -91,7 +92,7 @@ impl AgentArgs {
         let flags = [
             (self.task.is_some(), "--task"),
             (self.model.is_some(), "--model"),
-            (!self.plugin.is_empty(), "--plugin"),
+            (!self.plugins.is_empty(), "--plugin"),
             (!self.allow_spawn.is_empty(), "--allow-spawn"),
             (self.name.is_some(), "--name"),
             (self.priority.is_some(), "--priority"),
@@ -125,7 +126,7 @@ impl AgentArgs {
             priority: self.priority,
             weight: None,
             model: self.model.clone(),
-            plugins: self.plugin.clone(),
+            plugins: self.plugins.clone(),
             spawn: self.allow_spawn.clone(),
             allow: options.grants.iter().map(|(_, text)| text.clone()).collect(),
             deny_path: options.denied_paths.clone(),
@@ -174,6 +175,7 @@ pub async fn run(
 ) -> Result<Code, Failure> {
     let models = models(config)?;
     let spawn = spec.resolve(config, kernel, &models, options).await?;
+    let mut signals = Signals::watch()?;
     let agents = kernel.start_agents(agent_options(config, models))?;
     let pid = agents.spawn_first(spawn).await.map_err(|error| {
         let code = match &error {
@@ -183,11 +185,18 @@ pub async fn run(
         };
         Failure::new(code, error)
     })?;
-    let ended = followed(agents, pid, patience).await;
+    let followed = signals.or(followed(agents, pid, patience)).await;
     let view = agents.show(pid).map_err(Failure::host)?;
-    let ended = match ended {
-        Followed::Ended(ending) => Ok(ending),
-        Followed::Stuck(reason) => {
+    let ended = match followed {
+        Err(interrupted) => {
+            agents.end(pid, "interrupted").map_err(Failure::host)?;
+            agents.wait(pid).await.map_err(Failure::host)?;
+            agents.close(Duration::ZERO).await;
+            kernel.sync().await?;
+            return Err(interrupted.into());
+        }
+        Ok(Followed::Ended(ending)) => Ok(ending),
+        Ok(Followed::Stuck(reason)) => {
             let why = format!("it waited too long for room in a budget: {reason}");
             agents.end(pid, &why).map_err(Failure::host)?;
             agents.wait(pid).await.map_err(Failure::host)?;

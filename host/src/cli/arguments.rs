@@ -79,6 +79,9 @@ pub struct LimitArgs {
     /// Handles of all kinds at once: streams, timers, fields [default: 10000]
     #[arg(long, value_name = "COUNT")]
     max_handles: Option<u64>,
+    /// Streams, futures and calls under way at once, of WASI 0.3 [default: 1000]
+    #[arg(long, value_name = "COUNT")]
+    max_tasks: Option<u64>,
     /// Files, folders and sockets open at once [default: 256]
     #[arg(long, value_name = "COUNT")]
     max_open_files: Option<u64>,
@@ -110,6 +113,7 @@ impl LimitArgs {
             stdio: self.max_stdio,
             host_call: self.max_host_call,
             handles: self.max_handles,
+            tasks: self.max_tasks,
             open_files: self.max_open_files,
             random: self.max_random,
             http_fields: self.max_http_fields,

@@ -67,6 +67,14 @@ impl RunArgs {
 
 /// Runs what the arguments say.
 pub async fn run(config: &Config, arguments: RunArgs) -> Result<Code, Failure> {
+    if arguments.plugin.ends_with(".toml") {
+        if arguments.calls_a_tool() || arguments.agent.given().is_some() {
+            let sentence = "describes its agents itself: what they do stands in the file";
+            return Err(Failure::usage(format!("{} {sentence}", arguments.plugin)));
+        }
+        let path = std::path::Path::new(&arguments.plugin);
+        return super::team::run(config, path, arguments.output).await;
+    }
     let folders: Vec<_> =
         arguments.plugin_path.iter().chain(&config.plugin_path).cloned().collect();
     let found = plugins::find(&arguments.plugin, &folders)?;

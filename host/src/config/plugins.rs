@@ -41,7 +41,8 @@ macro_rules! embedded {
 }
 
 /// The plugins that come with the program.
-pub const EMBEDDED: &[(&str, &[u8])] = embedded!["calculator", "files", "http", "json"];
+pub const EMBEDDED: &[(&str, &[u8])] =
+    embedded!["assistant", "calculator", "files", "http", "json", "team"];
 
 /// Finds what `wanted` means.
 ///

@@ -24,6 +24,7 @@ pub use self::tools::Held;
 
 use self::process::Process;
 use super::executor::Executor;
+pub use super::executor::Latency;
 use super::{Fault, Kernel, Parts, Plugin};
 use crate::model::{Endpoint, Models};
 use crate::sandbox::Ended;
@@ -181,6 +182,11 @@ impl Agents {
 
     pub(super) fn executor(&self) -> &Executor {
         &self.own.executor
+    }
+
+    /// What ready agents and tools waited for a worker since the last look.
+    pub fn latency(&self) -> Latency {
+        self.executor().latency()
     }
 
     fn models(&self) -> &Models {

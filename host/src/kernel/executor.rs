@@ -8,6 +8,7 @@
 //! one thread at a time, in the order in which the scheduler gave them; so an action may wake a
 //! guest, and the guest's own step finds no lock held.
 
+mod latency;
 mod task;
 mod worker;
 
@@ -20,6 +21,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
+use self::latency::Histogram;
+pub use self::latency::Latency;
 use self::task::Task;
 pub(super) use self::task::{Activity, Gone};
 use crate::sandbox::state::Turn;
@@ -64,6 +67,8 @@ struct Shared {
     tasks: Mutex<HashMap<Pid, Arc<Task>>>,
     calls: Mutex<HashMap<Ticket, mpsc::UnboundedSender<Signal>>>,
     workers: Vec<OnceLock<Thread>>,
+    /// What ready guests waited for a worker.
+    waits: Histogram,
     timer: Mutex<Option<Moment>>,
     timer_changed: Condvar,
     /// Makes running guests look at their turns at once.
@@ -105,6 +110,7 @@ impl Executor {
             delivery: Mutex::new(()),
             tasks: Mutex::default(),
             calls: Mutex::default(),
+            waits: Histogram::default(),
             workers: (0..workers).map(|_| OnceLock::new()).collect(),
             timer: Mutex::new(None),
             timer_changed: Condvar::new(),
@@ -207,6 +213,11 @@ impl Executor {
     /// What a guest is doing; none when it is not here.
     pub(super) fn activity(&self, pid: Pid) -> Option<Activity> {
         lock(&self.0.tasks).get(&pid).map(|task| task.activity())
+    }
+
+    /// What ready guests waited for a worker since the last look.
+    pub(super) fn latency(&self) -> Latency {
+        self.0.waits.take()
     }
 
     /// Asks the scheduler something that changes nothing.

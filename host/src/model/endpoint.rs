@@ -38,7 +38,7 @@ struct Inner {
 
 enum Route {
     Script(Arc<Script>),
-    Remote(Remote),
+    Remote(Box<Remote>),
 }
 
 /// Where and how a provider is reached.
@@ -51,7 +51,6 @@ pub(super) struct Remote {
     pub(super) key_variable: Option<String>,
     /// None: the first model that the server lists.
     pub(super) model: Option<String>,
-    pub(super) first_listed: OnceCell<String>,
     pub(super) shared: Shared,
 }
 
@@ -61,12 +60,20 @@ pub(super) struct Shared {
     pub(super) pace: Pace,
     pub(super) breaker: Arc<Mutex<Breaker>>,
     pub(super) factor: Arc<Mutex<Factor>>,
+    /// The model that the server lists first, once it was asked.
+    pub(super) first_listed: Arc<OnceCell<String>>,
     pub(super) start: Instant,
 }
 
 impl Shared {
     pub(super) fn new(start: Instant) -> Self {
-        Self { pace: Pace::new(start), breaker: Arc::default(), factor: Arc::default(), start }
+        Self {
+            pace: Pace::new(start),
+            breaker: Arc::default(),
+            factor: Arc::default(),
+            first_listed: Arc::default(),
+            start,
+        }
     }
 }
 
@@ -85,7 +92,7 @@ impl Endpoint {
     ) -> Self {
         let model = remote.model.as_deref().unwrap_or("(first listed)");
         let (name, provider) = (format!("{provider}/{model}"), provider.to_owned());
-        let route = Route::Remote(remote);
+        let route = Route::Remote(Box::new(remote));
         Self { inner: Arc::new(Inner { name, provider, facts, route, options }) }
     }
 

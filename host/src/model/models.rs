@@ -220,7 +220,6 @@ impl Models {
             key,
             key_variable: row.key_variable.clone(),
             model: model.map(str::to_owned),
-            first_listed: Default::default(),
             shared: self.shared(provider, &asked),
         };
         Ok(Endpoint::remote(provider, facts, remote, Arc::clone(&self.shelf.options)))

@@ -157,7 +157,9 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_taken_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..999)) {
+        fn any_bytes_are_taken_without_a_panic(
+            bytes in prop::collection::vec(any::<u8>(), 0..999),
+        ) {
             all(&[&bytes]);
         }
     }

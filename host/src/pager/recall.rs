@@ -22,3 +22,6 @@ pub mod weights;
 pub use self::fit::{EXCERPT_TOKENS, FRAME_TOKENS, Pick, fit};
 pub use self::index::{Document, Index};
 pub use self::query::Hit;
+
+#[cfg(test)]
+mod tests;

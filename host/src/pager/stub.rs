@@ -111,8 +111,7 @@ impl Run {
             format!("pages {first} to {}", self.last)
         };
         let mut text = format!("[{which} left the window: {} tokens", self.tokens);
-        let labels: Vec<String> =
-            self.labels.iter().map(|l| l.chars().take(LABEL_CHARS_MAX).collect()).collect();
+        let labels: Vec<String> = self.labels.iter().map(|label| shown(label)).collect();
         if !labels.is_empty() {
             text.push_str(&format!("; {}", labels.join(", ")));
         }
@@ -123,6 +122,11 @@ impl Run {
         debug_assert!(text.chars().count() <= TEXT_CHARS_MAX);
         text
     }
+}
+
+/// A label on one line, and not too long.
+fn shown(label: &str) -> String {
+    label.chars().filter(|c| !c.is_control()).take(LABEL_CHARS_MAX).collect()
 }
 
 /// Words that say what a text is about: not numbers, keys or the glue of a language.

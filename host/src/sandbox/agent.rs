@@ -1,5 +1,6 @@
 //! What an agent may ask of the host above the sandbox, as one closed list of questions and
-//! answers: what enters an agent is an [`Answer`], so whoever keeps the answers can play them again.
+//! answers: what enters an agent is an [`Answer`], so whoever keeps the answers can play them
+//! again.
 //!
 //! The sandbox carries them; what they mean is the kernel's business.
 

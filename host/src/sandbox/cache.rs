@@ -405,7 +405,7 @@ fn deserialize(engine: &Engine, path: &str) -> wasmtime::Result<Component> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sandbox::engine::{Profile, engine};
+    use crate::sandbox::engine::{Concurrency, Profile, engine};
 
     const ADD: &str = "(component)";
 
@@ -417,7 +417,7 @@ mod tests {
     }
 
     fn fixture() -> Fixture {
-        let (engine, _ticker) = engine(Profile::OneShot).expect("engine");
+        let (engine, _ticker) = engine(Profile::OneShot, Concurrency::Off).expect("engine");
         let component = Component::new(&engine, ADD).expect("compiles");
         let hash = ComponentHash::of(ADD.as_bytes());
         Fixture { folder: tempfile::tempdir().expect("folder"), engine, hash, component }
@@ -440,6 +440,20 @@ mod tests {
         assert!(cache.load(&fixture.engine, fixture.hash).is_none());
         cache.store(&fixture.engine, fixture.hash, &fixture.component).expect("stores");
         assert!(open(&fixture).load(&fixture.engine, fixture.hash).is_some());
+    }
+
+    #[test]
+    fn code_of_an_engine_with_concurrency_is_not_loaded_by_one_without() {
+        let fixture = fixture();
+        let cache = open(&fixture);
+        cache.store(&fixture.engine, fixture.hash, &fixture.component).expect("stores");
+        let (other, _ticker) = engine(Profile::OneShot, Concurrency::On).expect("engine");
+        assert!(cache.load(&other, fixture.hash).is_none());
+        let component = Component::new(&other, ADD).expect("compiles");
+        cache.store(&other, fixture.hash, &component).expect("stores");
+        // Each finds its own.
+        assert!(cache.load(&other, fixture.hash).is_some());
+        assert!(cache.load(&fixture.engine, fixture.hash).is_some());
     }
 
     #[test]

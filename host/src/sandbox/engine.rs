@@ -13,6 +13,17 @@ pub const WASM_STACK_BYTES: usize = 512 * 1024;
 /// One epoch. A running guest is asked to yield or stop at most this late.
 pub const TICK: Duration = Duration::from_millis(1);
 
+/// Whether guests of an engine may have several things under way: WASI 0.3 and the async ABI of
+/// components. It costs: a small call takes some 1.6 times as long (`cargo bench --bench call`), so
+/// it is for those alone that need it. The two compile to different code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Concurrency {
+    /// One call after another.
+    Off,
+    /// Streams, futures and calls under way.
+    On,
+}
+
 /// How a process will use the engine. Both compile to the same code, so they share the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Profile {
@@ -53,8 +64,13 @@ pub(crate) fn fits_the_pool(component: &Component) -> bool {
 ///
 /// # Errors
 /// When the machine cannot run compiled code, or cannot reserve the pool's address space.
-pub fn engine(profile: Profile) -> wasmtime::Result<(Engine, Ticker)> {
+pub fn engine(profile: Profile, concurrency: Concurrency) -> wasmtime::Result<(Engine, Ticker)> {
     let mut config = base_config();
+    config.concurrency_support(concurrency == Concurrency::On);
+    if concurrency == Concurrency::On {
+        // A call that is under way then has no stack of its own, which no limit would count.
+        config.wasm_component_model_async_stackful(false).wasm_component_model_threading(false);
+    }
     if profile == Profile::Daemon {
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool()));
     }
@@ -67,8 +83,6 @@ fn base_config() -> Config {
     let mut config = Config::new();
     config
         .wasm_component_model(true)
-        // WASI 0.3 is not linked yet; without it a host call costs half.
-        .concurrency_support(false)
         .epoch_interruption(true)
         .max_wasm_stack(WASM_STACK_BYTES)
         .async_stack_size(WASM_STACK_BYTES + 512 * 1024)

@@ -10,4 +10,6 @@ pub mod http;
 pub mod keyvalue;
 pub mod link;
 pub mod network;
+pub mod open_files;
 pub mod sockets;
+pub mod stdio;

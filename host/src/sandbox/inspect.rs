@@ -6,7 +6,7 @@ use serde::Serialize;
 use wasm_metadata::Payload as Metadata;
 use wasmparser::{ComponentExternalKind, Parser, Payload};
 
-use crate::sandbox::host::link::{OFFERED, grant_of};
+use crate::sandbox::host::link::{grant_of, is_offered};
 
 /// One import.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -118,9 +118,8 @@ impl Inspection {
     }
 
     fn import(&mut self, name: &str) {
-        let bare = name.split('@').next().unwrap_or(name);
         // The adapter turns WASI 0.1 into 0.2, so it is offered where a core module imports it.
-        let offered = OFFERED.contains(&bare) || name == "wasi_snapshot_preview1";
+        let offered = is_offered(name) || name == "wasi_snapshot_preview1";
         self.imports.push(Import { name: name.to_owned(), grant: grant_of(name), offered });
     }
 

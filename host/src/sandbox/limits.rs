@@ -28,6 +28,8 @@ pub struct Limits {
     pub hostcall_bytes: u64,
     /// Open handles in the store's resource table.
     pub handles: u64,
+    /// Streams, futures and calls that a guest of WASI 0.3 has under way at once.
+    pub tasks: u64,
     /// Files, folders and sockets open at once: the process shares what the system allows it.
     pub open_files: u64,
     /// Random bytes per call of the random interface.
@@ -59,6 +61,8 @@ impl Default for Limits {
             // wasmtime's own default, and enough for any one string of a tool.
             hostcall_bytes: 128 * MIB,
             handles: 10_000,
+            // Each is a future of the host's with what it holds, outside the limit on memory.
+            tasks: 1_000,
             // A quarter of what most systems give a process.
             open_files: 256,
             random_bytes: MIB,
@@ -90,6 +94,8 @@ pub enum LimitName {
     HostCall,
     /// `handles`.
     Handles,
+    /// `tasks`.
+    Tasks,
     /// `open_files`.
     OpenFiles,
     /// `random_bytes`.
@@ -121,6 +127,7 @@ impl Limits {
             LimitName::Stdio => ("stdio", self.stdio_bytes, "bytes", "--max-stdio"),
             LimitName::HostCall => ("host-call", self.hostcall_bytes, "bytes", "--max-host-call"),
             LimitName::Handles => ("handles", self.handles, "handles", "--max-handles"),
+            LimitName::Tasks => ("tasks", self.tasks, "streams, futures and calls", "--max-tasks"),
             LimitName::OpenFiles => {
                 ("open-files", self.open_files, "files and sockets", "--max-open-files")
             }

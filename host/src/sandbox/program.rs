@@ -7,14 +7,16 @@ use std::time::{Duration, Instant};
 
 use wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME;
 use wasmtime::Engine;
-use wasmtime::component::{Component, InstancePre, Linker};
-use wasmtime_wasi::p2::bindings::CommandPre;
+use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
+use wasmtime_wasi::{p2, p3};
 use wit_component::ComponentEncoder;
 
 use crate::sandbox::cache::CompileCache;
+use crate::sandbox::concurrency::is_wasi_0_3;
+use crate::sandbox::engine::Concurrency;
 use crate::sandbox::host::bindings::ToolPre;
 use crate::sandbox::host::bindings::agent::AgentPre;
-use crate::sandbox::host::link::{Unoffered, unoffered};
+use crate::sandbox::host::link::{Unoffered, is_agent, unoffered};
 use crate::sandbox::manifest::Manifest;
 use crate::sandbox::plain::Exports;
 use crate::sandbox::state::State;
@@ -58,9 +60,17 @@ pub enum Kind {
     /// `aos:agent/program`: an agent.
     Agent(AgentPre<State>),
     /// `wasi:cli/run`: a command.
-    Command(CommandPre<State>),
+    Command(Entry),
     /// Anything else: its functions are tools.
     Plain(Box<Exports>),
+}
+
+/// Where a command begins.
+pub enum Entry {
+    /// `wasi:cli/run` 0.2.
+    P2(p2::bindings::CommandPre<State>),
+    /// The function of `wasi:cli/run` 0.3.
+    P3(ComponentExportIndex),
 }
 
 impl Kind {
@@ -113,23 +123,34 @@ pub enum CompileEvent {
 pub(crate) struct Loader<'a> {
     pub(crate) engine: &'a Engine,
     pub(crate) linker: &'a Linker<State>,
+    pub(crate) concurrency: Concurrency,
     pub(crate) cache: Option<&'a CompileCache>,
     pub(crate) on_compile: Option<&'a OnCompile>,
 }
 
 impl Loader<'_> {
-    /// Makes a program of bytes.
+    /// Makes a program of a component or core module, which came from bytes with this hash.
     ///
     /// # Errors
     /// [`BadPlugin`] says what is wrong with them.
-    pub(crate) fn load(&self, name: &str, bytes: &[u8]) -> Result<Program, BadPlugin> {
-        let hash = ComponentHash::of(bytes);
-        let binary = binary(bytes)?;
-        let manifest = Manifest::of(&binary).map_err(BadPlugin::Manifest)?;
-        let component = self.component(hash, &binary)?;
+    pub(crate) fn load(
+        &self,
+        name: &str,
+        hash: ComponentHash,
+        binary: &[u8],
+    ) -> Result<Program, BadPlugin> {
+        let manifest = Manifest::of(binary).map_err(BadPlugin::Manifest)?;
+        let component = self.component(hash, binary)?;
         let missing = unoffered(&component, self.engine);
         if !missing.is_empty() {
             return Err(BadPlugin::Imports(missing));
+        }
+        if self.concurrency == Concurrency::On && is_agent(&component, self.engine) {
+            return Err(BadPlugin::NothingToRun(
+                "it is an agent that has async functions, streams or futures, and agents run \
+                 without: rebuild it for WASI 0.2"
+                    .into(),
+            ));
         }
         let pre = self
             .linker
@@ -194,8 +215,8 @@ impl Loader<'_> {
         if exports("aos:agent/program") {
             return Ok(Kind::Agent(AgentPre::new(pre.clone()).map_err(wrong)?));
         }
-        if exports("wasi:cli/run") {
-            return Ok(Kind::Command(CommandPre::new(pre.clone()).map_err(wrong)?));
+        if let Some(entry) = self.entry(component, pre)? {
+            return Ok(Kind::Command(entry));
         }
         let exports = Exports::of(component);
         if exports.list().is_empty() {
@@ -204,6 +225,33 @@ impl Loader<'_> {
             ));
         }
         Ok(Kind::Plain(Box::new(exports)))
+    }
+
+    /// Where a command begins; none when it is no command. Of two versions the newer is taken.
+    fn entry(
+        &self,
+        component: &Component,
+        pre: &InstancePre<State>,
+    ) -> Result<Option<Entry>, BadPlugin> {
+        let of_type = component.component_type();
+        let mut runs: Vec<&str> = of_type
+            .exports(self.engine)
+            .map(|(name, _)| name)
+            .filter(|name| name.split('@').next() == Some("wasi:cli/run"))
+            .collect();
+        runs.sort_by_key(|name| !is_wasi_0_3(name));
+        let wrong = |error: wasmtime::Error| BadPlugin::Invalid(one_line(&error));
+        let Some(run) = runs.first() else { return Ok(None) };
+        if !is_wasi_0_3(run) {
+            let command = p2::bindings::CommandPre::new(pre.clone()).map_err(wrong)?;
+            return Ok(Some(Entry::P2(command)));
+        }
+        // Checks the function's type; it is called by its index, which tells a deadlock.
+        p3::bindings::CommandPre::new(pre.clone()).map_err(wrong)?;
+        let interface = component.get_export_index(None, run);
+        let found = interface.and_then(|outer| component.get_export_index(Some(&outer), "run"));
+        let found = found.ok_or_else(|| BadPlugin::Invalid(format!("`{run}` has no `run`")))?;
+        Ok(Some(Entry::P3(found)))
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use wasmtime::Store;
 use wasmtime::Trap;
-use wasmtime::component::ResourceTableError;
+use wasmtime::component::{ComponentExportIndex, ResourceTableError};
 use wasmtime_wasi::I32Exit;
 
 use crate::journal::JournalError;
@@ -13,7 +13,7 @@ use crate::sandbox::host::bindings::Tool;
 use crate::sandbox::limits::{LimitName, Limits};
 use crate::sandbox::meter::Meter;
 use crate::sandbox::plain::{self, Outcome, PlainError};
-use crate::sandbox::program::{Kind, Program, one_line};
+use crate::sandbox::program::{Entry, Kind, Program, one_line};
 use crate::sandbox::state::{Setup, State, new_store};
 use crate::sandbox::{Sandbox, tool};
 use crate::types::{Definition, LimitHit, Output, ToolError, Usage};
@@ -112,13 +112,19 @@ impl Sandbox {
 
     /// Runs a command to its exit code.
     pub async fn command(&self, program: &Program, setup: Setup) -> Finished<i32> {
-        let Kind::Command(command) = &program.kind else {
+        let Kind::Command(entry) = &program.kind else {
             let refused = Ended::BadAnswer("it is no command".into());
             return Finished::at_once(Err(refused));
         };
         self.run(program, setup, async |_, store| {
-            let command = command.instantiate_async(&mut *store).await?;
-            let exit = match command.wasi_cli_run().call_run(&mut *store).await {
+            let ran = match entry {
+                Entry::P2(command) => {
+                    let command = command.instantiate_async(&mut *store).await?;
+                    command.wasi_cli_run().call_run(&mut *store).await
+                }
+                Entry::P3(run) => run_to_its_end(program, *run, store).await,
+            };
+            let exit = match ran {
                 Ok(Ok(())) => 0,
                 Ok(Err(())) => 1,
                 Err(error) => match error.downcast_ref::<I32Exit>() {
@@ -185,6 +191,23 @@ async fn tool(program: &Program, store: &mut Store<State>) -> wasmtime::Result<T
             Err(wasmtime::Error::msg("no tool plugin"))
         }
     }
+}
+
+/// Runs a command of WASI 0.3. What it has begun and not waited for is part of it, so that its
+/// last line is printed.
+async fn run_to_its_end(
+    program: &Program,
+    run: ComponentExportIndex,
+    store: &mut Store<State>,
+) -> wasmtime::Result<Result<(), ()>> {
+    let instance = program.pre.instantiate_async(&mut *store).await?;
+    let run = instance.get_typed_func::<(), (Result<(), ()>,)>(&mut *store, run)?;
+    let (ended,) = run.call_async(&mut *store, ()).await?;
+    let rest = store.run_concurrent(async |store| {
+        std::future::poll_fn(|context| store.poll_no_interesting_tasks(context)).await;
+    });
+    rest.await?;
+    Ok(ended)
 }
 
 /// Calls an export of a plain component, and before it the calls that make its handles.
@@ -255,6 +278,7 @@ fn usage(meter: &Arc<Meter>, state: &State) -> Usage {
 }
 
 /// Texts by which the engine's errors are known that have no public type.
+const HANDLES_TEXT: &str = "store handle limit exceeded";
 const HOSTCALL_TEXT: &str = "fuel allocated for hostcalls has been exhausted";
 const RANDOM_TEXT: &str = "exceeds limit";
 const FIELDS_TEXT: &str = "total size of fields exceeds limit";
@@ -280,6 +304,9 @@ fn ended(error: &wasmtime::Error, state: &State, limits: &Limits) -> Ended {
     let text = one_line(error);
     if text.contains(HOSTCALL_TEXT) {
         return hit(LimitName::HostCall);
+    }
+    if text.contains(HANDLES_TEXT) {
+        return hit(state.guest_handles);
     }
     if text.contains(FIELDS_TEXT) {
         return hit(LimitName::HttpFields);

@@ -6,10 +6,10 @@ use std::time::Instant;
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha12Rng;
+use tokio::sync::Semaphore;
 use wasmtime::component::ResourceTable;
 use wasmtime::{Store, UpdateDeadline};
 use wasmtime_wasi::cli::StdinStream;
-use wasmtime_wasi::filesystem::Descriptor;
 use wasmtime_wasi::p2::bindings::sockets::{tcp::TcpSocket, udp::UdpSocket};
 use wasmtime_wasi::p2::pipe::MemoryInputPipe;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
@@ -24,15 +24,14 @@ use crate::sandbox::host::call::{CallContext, Progress};
 use crate::sandbox::host::clock::{AgentClock, FrozenMonotonic, FrozenWall, VirtualMonotonic};
 use crate::sandbox::host::config::ConfigValues;
 use crate::sandbox::host::filesystem::Preopens;
-use crate::sandbox::host::filesystem::list::Entries;
 use crate::sandbox::host::http::GatedHttp;
 use crate::sandbox::host::keyvalue::Buckets;
+use crate::sandbox::host::open_files::{OpenFiles, Place};
 use crate::sandbox::host::sockets;
 use crate::sandbox::limits::{LimitName, Limits, MemoryLimiter};
 use crate::sandbox::meter::Meter;
 use crate::sandbox::stdio::{BoundedSink, Sink};
 use crate::sandbox::{Services, engine};
-use crate::types::LimitHit;
 
 /// A slice of CPU time: a guest that computes lets others run after it.
 const SLICE_TICKS: u64 = 10;
@@ -54,7 +53,13 @@ pub struct State {
     pub(crate) resolver: Arc<dyn Resolver>,
     /// Who answers an agent; none for a tool.
     pub(crate) desk: Option<Arc<dyn Desk>>,
-    open_files: LimitHit,
+    /// Datagrams that may be on their way at once.
+    pub(crate) datagrams: Arc<Semaphore>,
+    pub(crate) open_files: OpenFiles,
+    /// Which limit bounds the guest's own tables.
+    pub(crate) guest_handles: LimitName,
+    pub(crate) stdout: BoundedSink,
+    pub(crate) stderr: BoundedSink,
 }
 
 /// Which of the ambient interfaces a guest has: they have no error to refuse with, so they are
@@ -129,6 +134,7 @@ pub(crate) fn new_store(
     let mut store = Store::new(engine, state);
     store.limiter(|state| &mut state.memory);
     store.set_hostcall_fuel(usize::try_from(limits.hostcall_bytes).unwrap_or(usize::MAX));
+    bound_handles(&mut store, &limits);
     let meter = Arc::clone(meter);
     let cpu = limits.hit(LimitName::Cpu);
     let ticks = if turn.is_some() { 1 } else { SLICE_TICKS };
@@ -143,6 +149,25 @@ pub(crate) fn new_store(
         })
     });
     store
+}
+
+/// Entries that the engine makes at most for one handle of a guest with concurrency: a stream and
+/// the future of its end are six.
+const ENTRIES_A_HANDLE: usize = 8;
+
+/// Bounds the guest's own tables, where the engine keeps them.
+fn bound_handles(store: &mut Store<State>, limits: &Limits) {
+    let count = |limit| usize::try_from(limit).unwrap_or(usize::MAX);
+    let tasks = count(limits.tasks);
+    let (name, most) = match store.concurrent_resource_table() {
+        Some(table) => {
+            table.set_max_capacity(tasks.saturating_mul(ENTRIES_A_HANDLE));
+            (LimitName::Tasks, tasks)
+        }
+        None => (LimitName::Handles, count(limits.handles)),
+    };
+    store.set_max_component_handles(most);
+    store.data_mut().guest_handles = name;
 }
 
 /// One guest's turn on a processor: until when it may go on. Whoever polls the guest sets it, and
@@ -176,6 +201,9 @@ impl State {
         let Setup { gate, limits, .. } = &setup;
         let sockets = Arc::new(socket_table(gate.authority()));
         let resolver = Arc::clone(&services.resolver);
+        let stdio = limits.hit(LimitName::Stdio);
+        let stdout = BoundedSink::new(setup.stdout.clone(), stdio.clone());
+        let stderr = BoundedSink::new(setup.stderr.clone(), stdio);
         let mut table = ResourceTable::new();
         table.set_max_capacity(usize::try_from(limits.handles).unwrap_or(usize::MAX));
         let mut http = WasiHttpCtx::new();
@@ -191,29 +219,35 @@ impl State {
             ),
             memory: MemoryLimiter::new(limits.memory_bytes),
             preopens: Preopens::default(),
-            open_files: limits.hit(LimitName::OpenFiles),
+            open_files: OpenFiles::new(limits.hit(LimitName::OpenFiles)),
             call: CallContext::new(gate.call(), limits.wall, Arc::clone(meter), &setup.progress),
             config: ConfigValues::new(&setup.config),
             buckets: Buckets::new(Arc::clone(gate), Arc::clone(&services.storage), identity),
             desk: setup.desk.clone(),
             gate: Arc::clone(gate),
             resolver,
-            wasi: wasi(services, setup, &sockets),
+            datagrams: Arc::new(Semaphore::new(sockets::p3::DATAGRAMS_MAX)),
+            guest_handles: LimitName::Handles,
+            stdout: stdout.clone(),
+            stderr: stderr.clone(),
+            wasi: wasi(services, setup, (stdout, stderr), &sockets),
             sockets,
         }
     }
 }
 
-fn wasi(services: &Services, setup: Setup, table: &Arc<SocketTable>) -> WasiCtx {
-    let Setup {
-        gate, limits, ambient, arguments, environment, stdin, stdout, stderr, fate, ..
-    } = setup;
-    let stdio = limits.hit(LimitName::Stdio);
+fn wasi(
+    services: &Services,
+    setup: Setup,
+    (stdout, stderr): (BoundedSink, BoundedSink),
+    table: &Arc<SocketTable>,
+) -> WasiCtx {
+    let Setup { gate, limits, ambient, arguments, environment, stdin, fate, .. } = setup;
     let mut wasi = WasiCtxBuilder::new();
     wasi.args(&arguments)
         .envs(&environment)
-        .stdout(BoundedSink::new(stdout, stdio.clone()))
-        .stderr(BoundedSink::new(stderr, stdio))
+        .stdout(stdout)
+        .stderr(stderr)
         .max_random_size(limits.random_bytes)
         // Opened files are regular, so a blocking call ends; a daemon keeps its threads free.
         .allow_blocking_current_thread(services.profile == engine::Profile::OneShot);
@@ -264,15 +298,12 @@ impl State {
     /// True when one more file or socket would be too many. Each of them is one of the process's,
     /// and a neighbour that finds none left has noticed.
     pub(crate) fn has_open_files_max(&mut self) -> bool {
-        let open = self.table.iter_mut().filter(|entry| {
-            entry.is::<Descriptor>()
-                || entry.is::<Entries>()
-                || entry.is::<TcpSocket>()
-                || entry.is::<UdpSocket>()
-        });
-        let full = open.count() as u64 >= self.open_files.value;
+        let sockets = self.table.iter_mut();
+        let sockets = sockets.filter(|entry| entry.is::<TcpSocket>() || entry.is::<UdpSocket>());
+        let sockets = sockets.count();
+        let full = self.open_files.is_full(sockets);
         if full {
-            self.gate.note_limit(self.open_files.clone());
+            self.gate.note_limit(self.open_files.limit());
         }
         full
     }
@@ -281,9 +312,18 @@ impl State {
     /// The limit, when one more file would be too many.
     pub(crate) fn may_open(&mut self) -> wasmtime::Result<()> {
         match self.has_open_files_max() {
-            true => Err(self.open_files.clone().into()),
+            true => Err(self.open_files.limit().into()),
             false => Ok(()),
         }
+    }
+
+    /// A place for what takes a while to open.
+    ///
+    /// # Errors
+    /// As [`Self::may_open`].
+    pub(crate) fn place(&mut self) -> wasmtime::Result<Place> {
+        self.may_open()?;
+        Ok(self.open_files.take_place())
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use tokio::io::AsyncWrite;
+use tokio::time::Sleep;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
@@ -161,7 +162,7 @@ impl StdoutStream for BoundedSink {
     }
 
     fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
-        Box::new(self.clone())
+        Box::new(SinkWriter::new(self.clone()))
     }
 }
 
@@ -199,15 +200,50 @@ impl Pollable for BoundedSink {
     }
 }
 
-impl AsyncWrite for BoundedSink {
+/// One of a sink's streams, for writers that wait by being polled.
+#[derive(Debug)]
+pub struct SinkWriter {
+    sink: BoundedSink,
+    waiting: Option<Pin<Box<Sleep>>>,
+}
+
+impl SinkWriter {
+    /// A stream of its own on `sink`.
+    pub fn new(sink: BoundedSink) -> Self {
+        Self { sink, waiting: None }
+    }
+
+    /// Writes some of `bytes`, and says how many, once there is room for any.
+    pub fn poll_put(
+        &mut self,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<StreamResult<usize>> {
+        loop {
+            if let Some(waiting) = &mut self.waiting {
+                std::task::ready!(waiting.as_mut().poll(context));
+                self.waiting = None;
+            }
+            let bytes = &bytes[..bytes.len().min(self.sink.sink.room())];
+            if !bytes.is_empty() {
+                return Poll::Ready(self.sink.put(bytes).map(|()| bytes.len()));
+            }
+            self.waiting = Some(Box::pin(tokio::time::sleep(ROOM_AGAIN)));
+        }
+    }
+}
+
+impl AsyncWrite for SinkWriter {
     fn poll_write(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let bytes = &bytes[..bytes.len().min(WRITE_BYTES_MAX)];
-        Poll::Ready(match self.put(bytes) {
-            Ok(()) => Ok(bytes.len()),
+        if bytes.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        self.poll_put(context, bytes).map(|put| match put {
+            Ok(count) => Ok(count),
             Err(StreamError::Closed) => Err(io::ErrorKind::BrokenPipe.into()),
             Err(StreamError::LastOperationFailed(error) | StreamError::Trap(error)) => {
                 Err(io::Error::other(error.to_string()))

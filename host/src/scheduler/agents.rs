@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 
 use super::cpu::AgentCpu;
-use super::event::{Action, Admission, Misuse, Moment, OwnerId, Pid, Priority, Ticket};
 use super::ledger::MeterId;
 use super::pool::Resource;
 use super::queue::{Line, Run, Share};
 use super::{Scheduler, Timer};
+use crate::scheduler::{Action, Admission, Misuse, Moment, OwnerId, Pid, Priority, Ticket};
 
 const WEIGHT_MAX: u16 = 1_000;
 
@@ -129,6 +129,12 @@ impl Scheduler {
         }
         if let Some(parent) = agent.parent.and_then(|parent| self.agents.get_mut(&parent)) {
             parent.children.retain(|child| *child != pid);
+        }
+        // Its meters stay above theirs; the agent is nobody's parent any more.
+        for child in &agent.children {
+            if let Some(child) = self.agents.get_mut(child) {
+                child.parent = None;
+            }
         }
         self.ledger.leave(agent.meter);
         let owner =

@@ -1,14 +1,14 @@
 //! Calls: wanted, started, paced, cut, ended. One life for model and tool calls.
 
 use super::agents::share;
-use super::event::{
-    Action, Amounts, Exhausted, Misuse, ModelCall, ModelEnding, ModelUsage, Moment, Pid, Rejection,
-    Ticket,
-};
 use super::ledger::{MeterId, Need, Obstacle, Plan};
 use super::pool::{Resource, TIME_UNITS, TOKEN_UNITS};
 use super::queue::{Contest, Line, Place};
 use super::{Scheduler, Timer};
+use crate::scheduler::{
+    Action, Amounts, Exhausted, Misuse, ModelCall, ModelEnding, ModelUsage, Moment, Pid, Rejection,
+    Ticket,
+};
 
 /// A step looks at so many calls that a limit may hold back; what is left goes on at once by the
 /// timer. It bounds a step.

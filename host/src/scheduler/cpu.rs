@@ -2,9 +2,9 @@
 
 use super::Scheduler;
 use super::Timer;
-use super::event::{Action, Misuse, Moment, OwnerId, Pid, Slice, Stop, WorkerId};
 use super::pool::TIME_UNITS;
 use super::queue::{Line, Place, Queue, Run, Share};
+use crate::scheduler::{Action, Misuse, Moment, OwnerId, Pid, Slice, Stop, WorkerId};
 
 /// All owners share CPU by agent: a slice costs nobody money.
 const EVERYBODY: OwnerId = OwnerId(0);
@@ -76,9 +76,9 @@ pub(super) struct Cpu {
 }
 
 impl Cpu {
-    pub(super) fn new(workers: u16, slice_ns: u64, period_ns: u64, per_point_ns: u64) -> Self {
+    pub(super) fn new(workers: u16, slice_ns: u64, period_ns: u64, patience_ns: u64) -> Self {
         Self {
-            queue: Queue::new(per_point_ns, 1),
+            queue: Queue::new(patience_ns, 1),
             workers: vec![Worker::Awake; usize::from(workers)],
             awake: usize::from(workers),
             slice_ns,

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 /// A new value counts one part in so many, once as many were seen.
-const MEMORY: u32 = 20;
+const MEMORY: u32 = 100;
 
 /// What is expected before anything was seen: 256 tokens, 5 s.
 const FIRST: Expected = Expected { output_tokens: 256, service_ns: 5_000_000_000 };

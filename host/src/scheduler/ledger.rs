@@ -18,8 +18,8 @@ pub(super) use self::snapshot::OpenReservation;
 use self::meter::Meter;
 pub(super) use self::plan::{Need, Obstacle, Plan};
 use self::window::Width;
-use super::event::{Amounts, Moment, OwnerId, Pid, Scope};
 use super::options::{Limits, Options};
+use crate::scheduler::{Amounts, Moment, OwnerId, Pid, Scope};
 
 /// What a scope used, and its limits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

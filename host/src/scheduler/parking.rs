@@ -1,9 +1,9 @@
 //! Calls that cannot go on now: at a limit, or because their agent is paused; and how they return.
 
 use super::calls::State;
-use super::event::{Action, Amounts, Exhausted, Opens, Pid, Ticket};
 use super::ledger::{MeterId, Obstacle};
 use super::{Scheduler, Timer};
+use crate::scheduler::{Action, Amounts, Exhausted, Opens, Pid, Ticket};
 
 /// A step lets so many calls of one meter go on; the rest follow at once by the timer.
 const RELEASES_PER_STEP: usize = 64;

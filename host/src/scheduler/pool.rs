@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::estimate::Estimates;
-use super::event::{Moment, ProviderId, Ticket};
 use super::queue::Queue;
+use crate::scheduler::{Moment, ProviderId, Ticket};
 
 /// Tokens times this are the queue's cost units, so that weights of 1,000 still divide well.
 pub(super) const TOKEN_UNITS: u64 = 1_024;
@@ -37,12 +37,12 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    pub(super) fn models(slots: u32, per_point_ns: u64) -> Self {
-        Self::new(slots, Queue::new(per_point_ns, TOKENS_QUANTUM * TOKEN_UNITS))
+    pub(super) fn models(slots: u32, patience_ns: u64) -> Self {
+        Self::new(slots, Queue::new(patience_ns, TOKENS_QUANTUM * TOKEN_UNITS))
     }
 
-    pub(super) fn tools(slots: u32, per_point_ns: u64) -> Self {
-        Self::new(slots, Queue::new(per_point_ns, TOOL_QUANTUM_NS * TIME_UNITS))
+    pub(super) fn tools(slots: u32, patience_ns: u64) -> Self {
+        Self::new(slots, Queue::new(patience_ns, TOOL_QUANTUM_NS * TIME_UNITS))
     }
 
     fn new(slots: u32, queue: Queue) -> Self {

@@ -17,23 +17,28 @@
 //! 4. First come, first served, by an order that the caller may tilt.
 //!
 //! # Bound
-//! A level of priority p is due at the latest when its oldest member has waited twice
-//! `per_point_ns` times p. From then on due levels get half of the service begun, the one that is
-//! longest due first: at most `2 per_point p + 2 B / slots`, where B is the service of those that
-//! are due before it or before it in its own line.
+//! A level of priority p is due at the latest when its oldest member has waited p times the
+//! patience. From then on levels like it get at least half of the service begun, the one that is
+//! longest due first: a call waits at most `patience p + 2 B / slots + L`, where B is the service
+//! of those that come before it among the due or in its own line, and L that of the longest call.
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::event::{Moment, OwnerId, Priority};
+use crate::scheduler::{Moment, OwnerId, Priority};
 
 const LEVELS: usize = Priority::LEAST.get() as usize + 1;
 
-/// A priority's urgency grows at 1 / (1 + p / this).
+/// A level's urgency grows at 1 / (1 + p / this).
 const RATE_POINTS: f64 = 20.0;
 
-/// What is due by the hard bound comes before what is due by urgency: no wait is so long (31 years
-/// in nanoseconds, and still exact to 0.1 µs).
-const HARD: f64 = 1e18;
+/// A level's debt of urgency, in patiences times its priority. With the rate it makes a call of
+/// priority 60 wait about as long as one of priority 20 twice over and 48 patiences more, so that
+/// under more load the less urgent wait grows faster.
+const DEBT: f64 = 2.4;
+
+/// What has used up its patience comes before all that has not: no wait is so long (31 years in
+/// nanoseconds, and still exact to 0.1 µs).
+const DUE: f64 = 1e18;
 
 /// The runs of one owner at one level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -103,7 +108,7 @@ pub(super) struct Choice {
 
 #[derive(Debug)]
 pub(super) struct Queue {
-    per_point_ns: u64,
+    patience_ns: u64,
     quantum: u64,
     lines: HashMap<Line, LineState>,
     /// (level, owner, tag, order, id)
@@ -125,11 +130,11 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    /// `per_point_ns`: the wait that a point of priority is worth. `quantum`: attained service
+    /// `patience_ns`: the longest wait for each point of priority. `quantum`: attained service
     /// (scaled, of weight 1) that makes a difference.
-    pub(super) fn new(per_point_ns: u64, quantum: u64) -> Self {
+    pub(super) fn new(patience_ns: u64, quantum: u64) -> Self {
         Self {
-            per_point_ns,
+            patience_ns,
             quantum: quantum.max(1),
             lines: HashMap::new(),
             places: BTreeSet::new(),
@@ -295,11 +300,11 @@ impl Queue {
     fn urgency(&self, level: u8, now: Moment) -> f64 {
         let points = f64::from(level);
         let waited = now.since_ns(self.oldest[usize::from(level)]) as f64;
-        let delay = self.per_point_ns as f64 * points;
-        if waited >= 2.0 * delay && level > 0 {
-            return HARD + (waited - 2.0 * delay);
+        let patience = self.patience_ns as f64 * points;
+        if waited >= patience && level > 0 {
+            return DUE + (waited - patience);
         }
-        (waited - delay) / (1.0 + points / RATE_POINTS)
+        (waited - DEBT * patience) / (1.0 + points / RATE_POINTS)
     }
 
     /// The choice was taken: service of about so long began.
@@ -361,12 +366,6 @@ impl Queue {
                 self.lines.remove(&line);
             }
         }
-    }
-
-    /// An owner's virtual counter at a level.
-    #[cfg(test)]
-    pub(super) fn counter(&self, line: Line) -> u64 {
-        self.lines.get(&line).map_or(0, |state| state.counter)
     }
 }
 

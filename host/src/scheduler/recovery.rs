@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::event::{Action, Amounts, Misuse, Moment, Pid, Scope, Ticket};
 use super::ledger::OpenReservation;
 use super::ledger::{Ledger, LedgerSnapshot, MeterId};
 use super::options::Options;
 use super::{Scheduler, nanoseconds};
+use crate::scheduler::{Action, Amounts, Misuse, Moment, Pid, Scope, Ticket};
 
 /// A reservation whose call is gone.
 #[derive(Clone, Copy, Debug)]

@@ -1,7 +1,7 @@
 //! Wall time: how long agents have been there, and what happens when that is spent.
 
-use super::event::{Action, Exhausted, Moment, Opens, Pid, Quota};
 use super::{Scheduler, Timer};
+use crate::scheduler::{Action, Exhausted, Moment, Opens, Pid, Quota};
 
 const MS_NS: u64 = 1_000_000;
 

@@ -23,7 +23,7 @@ pub enum ToolChoice {
 /// ```
 /// use aos_sdk::model::{Options, ToolChoice};
 ///
-/// let options = Options::new().max_output_tokens(500).temperature(0.0).tool_choice(ToolChoice::None);
+/// let options = Options::new().max_output_tokens(500).tool_choice(ToolChoice::None);
 /// assert_eq!(options.max_output_tokens, Some(500));
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]

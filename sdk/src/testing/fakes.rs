@@ -1,4 +1,5 @@
-//! What stands in for the host's imports during a native call. One thread, one call at a time.
+//! What stands in for the host's imports during a native call. One thread, one call at a time; on
+//! the thread of an agent, its kernel answers instead.
 
 use std::cell::RefCell;
 use std::io;
@@ -6,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::Progress;
+use super::link;
 use crate::fs::{Access, normalize};
 use crate::http::{Error, Request, Response, Url};
 
@@ -60,6 +62,9 @@ impl Drop for Restore {
 }
 
 pub(crate) fn id() -> String {
+    if let Some(pid) = link::pid() {
+        return format!("agent-{pid}");
+    }
     CURRENT.with_borrow(|fakes| fakes.call_id.clone().unwrap_or_else(|| "test-call".to_owned()))
 }
 
@@ -68,13 +73,19 @@ pub(crate) fn remaining_ms() -> Option<u64> {
 }
 
 pub(crate) fn progress(done: f64, total: Option<f64>, message: &str) {
+    let progress = Progress { done, total, message: message.to_owned() };
+    if link::pid().is_some() {
+        return link::tell(link::Request::Progress(progress));
+    }
     CURRENT.with_borrow(|fakes| {
-        let progress = Progress { done, total, message: message.to_owned() };
         fakes.told.borrow_mut().progress.push(progress);
     });
 }
 
 pub(crate) fn log(line: String) {
+    if link::pid().is_some() {
+        return link::tell(link::Request::Log(line));
+    }
     CURRENT.with_borrow(|fakes| fakes.told.borrow_mut().logged.push(line));
 }
 

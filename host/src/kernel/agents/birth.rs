@@ -1,6 +1,5 @@
 //! How an agent begins: what is checked, what is written down, what it starts from.
 
-use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use super::process::{Birth, Process};
 use super::{Agents, Spawn, SpawnError};
 use crate::capability::authority::Authority;
 use crate::capability::gate::Gate;
-use crate::journal::{Body, Class, Opening, Row, RowKind};
+use crate::journal::{Body, Chain, Class, JournalError, Opening, Row, RowKind};
 use crate::pager::Chars4;
 use crate::sandbox::program::Kind;
 use crate::sandbox::state::{Input, Setup};
@@ -101,52 +100,16 @@ impl Agents {
             table.next_pid += 1;
             Pid(table.next_pid)
         };
-        let kernel = self.kernel();
+        let (chain, gate) = self.open_chain(&spawn);
+        let seed: [u8; 32] = rand::random();
+        let row = self.write_birth(&chain, &spawn, pid, parent.map(|parent| parent.pid), seed);
+        row.await.map_err(|error| SpawnError::Journal(error.to_string()))?;
         let Spawn { name, plugin, task, owner, priority, weight, endpoint, holdings, .. } = spawn;
-        let refused = |error: &dyn fmt::Display| SpawnError::Refused(error.to_string());
-        let grants: Vec<_> =
-            holdings.options.grants.iter().map(|(grant, _)| grant.clone()).collect();
-        // Nothing that it holds is its own to use but its names: tools, models, programs.
-        let authority = Authority::of_agent(&grants);
-        let written: Vec<_> =
-            holdings.options.grants.iter().map(|(_, text)| text.clone()).collect();
-        let chain = kernel.parts.journal.chain(Opening {
-            plugin: &plugin.program().name,
-            component: Some(plugin.program().hash),
-            host_version: env!("CARGO_PKG_VERSION"),
-            grants: &written,
-        });
-        let hash = plugin.program().hash;
-        // Its rows are its life's, which has no end that a number could name.
-        let rows = LimitHit {
-            name: "rows".into(),
-            value: u64::MAX,
-            unit: "rows".into(),
-            remedy: "no flag".into(),
-        };
-        let gate = Gate::new(Arc::new(authority), chain.clone(), CallId::fresh(), hash, rows);
         let window = spawn.context_tokens.unwrap_or_else(|| {
             let window = endpoint.window();
             window.saturating_sub(REPLY_TOKENS.min(u64::from(endpoint.output_max()))).max(1)
         });
         let memory = Memory::new(window, Arc::new(Chars4), self.options.stored_bytes_max);
-        let seed: [u8; 32] = rand::random();
-        let body = serde_json::json!({
-            "pid": pid, "parent": parent.map(|parent| parent.pid), "name": name,
-            "task_blake3": blake3::hash(task.as_bytes()).to_hex().as_str(),
-            "seed": blake3::Hash::from_bytes(seed).to_hex().as_str(),
-            "priority": priority.get(), "model": endpoint.name(),
-            "tools": holdings.tools.iter().map(|held| &held.alias).collect::<Vec<_>>(),
-        });
-        let row = Row {
-            who: &name,
-            component: Some(hash),
-            capability: "agent",
-            target: &plugin.program().name,
-            body: Body::Value(&body),
-            ..Row::new(RowKind::Accepted)
-        };
-        chain.append(row, Class::Queued).await.map_err(|error| refused(&error))?;
         Ok(Arc::new(Process::new(Birth {
             pid,
             name,
@@ -165,6 +128,60 @@ impl Agents {
             memory,
             seed,
         })))
+    }
+
+    /// Its chain, and its own gate: nothing that it holds is its own to use but its names (tools,
+    /// models, programs).
+    fn open_chain(&self, spawn: &Spawn) -> (Chain, Gate) {
+        let grants = &spawn.holdings.options.grants;
+        let written: Vec<_> = grants.iter().map(|(_, text)| text.clone()).collect();
+        let grants: Vec<_> = grants.iter().map(|(grant, _)| grant.clone()).collect();
+        let program = spawn.plugin.program();
+        let chain = self.kernel().parts.journal.chain(Opening {
+            plugin: &program.name,
+            component: Some(program.hash),
+            host_version: env!("CARGO_PKG_VERSION"),
+            grants: &written,
+        });
+        // Its rows are its life's, which has no end that a number could name.
+        let rows = LimitHit {
+            name: "rows".into(),
+            value: u64::MAX,
+            unit: "rows".into(),
+            remedy: "no flag".into(),
+        };
+        let authority = Arc::new(Authority::of_agent(&grants));
+        let gate = Gate::new(authority, chain.clone(), CallId::fresh(), program.hash, rows);
+        (chain, gate)
+    }
+
+    /// The row that an agent begins with.
+    async fn write_birth(
+        &self,
+        chain: &Chain,
+        spawn: &Spawn,
+        pid: Pid,
+        parent: Option<Pid>,
+        seed: [u8; 32],
+    ) -> Result<(), JournalError> {
+        let tools: Vec<_> = spawn.holdings.tools.iter().map(|held| &held.alias).collect();
+        let body = serde_json::json!({
+            "pid": pid, "parent": parent, "name": spawn.name,
+            "task_blake3": blake3::hash(spawn.task.as_bytes()).to_hex().as_str(),
+            "seed": blake3::Hash::from_bytes(seed).to_hex().as_str(),
+            "priority": spawn.priority.get(), "model": spawn.endpoint.name(),
+            "tools": tools,
+        });
+        let row = Row {
+            who: &spawn.name,
+            component: Some(spawn.plugin.program().hash),
+            capability: "agent",
+            target: &spawn.plugin.program().name,
+            body: Body::Value(&body),
+            ..Row::new(RowKind::Accepted)
+        };
+        chain.append(row, Class::Queued).await?;
+        Ok(())
     }
 
     /// Hands it to the executor.

@@ -1,7 +1,7 @@
 //! One guest: its future, and what it is doing.
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, TryLockError, Weak};
 use std::task::{Context, Poll, Wake, Waker};
 
@@ -58,6 +58,8 @@ pub(super) struct Task {
     pid: Pid,
     turn: Arc<Turn>,
     state: AtomicU8,
+    /// When it became ready, on the executor's clock.
+    ready_ns: AtomicU64,
     killed: AtomicBool,
     body: Mutex<Option<(Future, OnGone)>>,
     shared: Weak<Shared>,
@@ -75,6 +77,7 @@ impl Task {
             pid,
             turn,
             state: AtomicU8::new(WAITING),
+            ready_ns: AtomicU64::new(0),
             killed: AtomicBool::new(false),
             body: Mutex::new(Some((future, gone))),
             shared,
@@ -83,6 +86,12 @@ impl Task {
 
     pub(super) fn turn(&self) -> &Turn {
         &self.turn
+    }
+
+    /// How long it has been ready, in nanoseconds, where it was woken since the last look.
+    pub(super) fn take_wait_ns(&self, now_ns: u64) -> Option<u64> {
+        let ready = self.ready_ns.swap(0, Ordering::Relaxed);
+        (ready > 0).then(|| now_ns.saturating_sub(ready))
     }
 
     pub(super) fn activity(&self) -> Activity {
@@ -168,6 +177,7 @@ impl Wake for Task {
         if before == Ok(WAITING)
             && let Some(shared) = self.shared.upgrade()
         {
+            self.ready_ns.store(shared.now().0, Ordering::Relaxed);
             // Refused only when the guest has left.
             let _left = shared.step(Event::Ready(self.pid));
         }

@@ -25,6 +25,9 @@ fn run(shared: &Shared, worker: WorkerId, slice: Slice) {
     let task = lock(&shared.tasks).get(&slice.pid).cloned();
     let began = Instant::now();
     let polled = task.as_ref().map_or(Polled::Waiting, |task| {
+        if let Some(wait_ns) = task.take_wait_ns(shared.now().0) {
+            shared.waits.add(wait_ns);
+        }
         task.turn().until_ns(slice.until.0);
         task.poll()
     });

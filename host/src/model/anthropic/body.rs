@@ -121,7 +121,10 @@ fn result_block(call_id: &str, content: &[Content], is_error: bool) -> Result<Va
 }
 
 fn content_block(content: &Content) -> Result<Option<Value>, Refused> {
-    let source = |blob: &Blob| json!({"type": "base64", "media_type": blob.media_type, "data": base64_of(blob)});
+    let source = |blob: &Blob| {
+        let data = base64_of(blob);
+        json!({"type": "base64", "media_type": blob.media_type, "data": data})
+    };
     Ok(match content {
         // The format refuses empty text.
         Content::Text(text) if text.is_empty() => None,

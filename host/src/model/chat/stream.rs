@@ -220,7 +220,8 @@ impl Stream {
     }
 }
 
-/// Adds a fragment of OpenRouter's `reasoning_details` to the one it continues; false for a new one.
+/// Adds a fragment of OpenRouter's `reasoning_details` to the one it continues; false where it is
+/// a new one.
 fn join_detail(details: &mut [Value], fragment: &Value) -> bool {
     let Some(last) = details.last_mut() else { return false };
     if last["type"] != fragment["type"] || last["index"] != fragment["index"] {

@@ -323,7 +323,7 @@ pub(super) async fn model_name(inner: &Inner, remote: &Remote) -> Result<String,
     if let Some(model) = &remote.model {
         return Ok(model.clone());
     }
-    let listed = remote.first_listed.get_or_try_init(async || {
+    let listed = remote.shared.first_listed.get_or_try_init(async || {
         let request = remote.client.get(format!("{}/models", remote.base_url));
         let list = fetch(inner, remote, request, inner.options.response_bytes_max);
         let list = list.await.map_err(|failure| failure.error)?;

@@ -1,4 +1,5 @@
 //! A day of a busy host in a second: agents, a provider that enforces its limit, a virtual clock.
+#![expect(clippy::cast_possible_truncation, reason = "numbers of tokens, far under 2^53")]
 
 use super::*;
 use rand::{RngExt, SeedableRng};

@@ -192,7 +192,7 @@ impl Turn {
 }
 
 impl File {
-    /// Reads and checks it. The error is a sentence's end: what, in which line, what would be right.
+    /// Reads and checks it. The error is a sentence's end: which line, what, what would be right.
     pub(super) fn read(path: &Path) -> Result<Self, String> {
         let text = read_bounded(path)?;
         Self::parse(&text)

@@ -194,7 +194,10 @@ pub fn events(headers: &str, events: &[&str]) -> Vec<Step> {
 
 /// A small good reply of each format.
 pub const MESSAGE: [&str; 5] = [
-    r#"{"type":"message_start","message":{"id":"m","model":"claude-x","usage":{"input_tokens":10,"output_tokens":1}}}"#,
+    concat!(
+        r#"{"type":"message_start","message":{"id":"m","model":"claude-x","#,
+        r#""usage":{"input_tokens":10,"output_tokens":1}}}"#,
+    ),
     r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#,
     r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"Hello"}}"#,
     r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":3}}"#,

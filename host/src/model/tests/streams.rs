@@ -7,6 +7,7 @@ use crate::model::sse::Events;
 use crate::model::{anthropic, chat};
 use proptest::prelude::*;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 /// What a sink saw.
 #[derive(Debug, Default)]
@@ -125,28 +126,12 @@ fn recorded_streams_of_real_services_are_read_whole() {
     println!("{seen} recorded streams were read");
 }
 
-const MESSAGE: [&str; 16] = [
-    r#"{"type":"message_start","message":{"id":"m1","model":"claude-x","usage":{"input_tokens":9,"cache_read_input_tokens":70,"cache_creation_input_tokens":5,"output_tokens":1}}}"#,
-    r#"{"type":"ping"}"#,
-    r#"{"type":"content_block_start","index":0,"content_block":{"type":"thinking","thinking":"","signature":""}}"#,
-    r#"{"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":"Hm. "}}"#,
-    r#"{"type":"content_block_delta","index":0,"delta":{"type":"signature_delta","signature":"c2ln"}}"#,
-    r#"{"type":"content_block_start","index":1,"content_block":{"type":"redacted_thinking","data":"b3BhcXVl"}}"#,
-    r#"{"type":"content_block_start","index":2,"content_block":{"type":"text","text":""}}"#,
-    r#"{"type":"content_block_delta","index":2,"delta":{"type":"text_delta","text":"Two "}}"#,
-    r#"{"type":"content_block_delta","index":2,"delta":{"type":"text_delta","text":"calls"}}"#,
-    r#"{"type":"content_block_start","index":3,"content_block":{"type":"tool_use","id":"t1","name":"add","input":{}}}"#,
-    r#"{"type":"content_block_start","index":4,"content_block":{"type":"tool_use","id":"t2","name":"now","input":{}}}"#,
-    r#"{"type":"content_block_delta","index":3,"delta":{"type":"input_json_delta","partial_json":"{\"a\""}}"#,
-    r#"{"type":"content_block_delta","index":3,"delta":{"type":"input_json_delta","partial_json":":1}"}}"#,
-    r#"{"type":"a_kind_of_2030","index":3}"#,
-    r#"{"type":"message_delta","delta":{"stop_reason":"tool_use"},"usage":{"output_tokens":44}}"#,
-    r#"{"type":"message_stop"}"#,
-];
+static MESSAGE: LazyLock<Vec<&str>> =
+    LazyLock::new(|| include_str!("message.jsonl").lines().collect());
 
 #[test]
 fn a_message_with_thinking_text_and_parallel_calls() {
-    let (draft, heard) = read_anthropic(MESSAGE);
+    let (draft, heard) = read_anthropic(MESSAGE.iter().copied());
     let draft = draft.expect("whole");
     assert_eq!(draft.stop, Stop::ToolUse);
     assert_eq!(calls(&draft), [("add", r#"{"a":1}"#), ("now", "{}")]);
@@ -240,8 +225,10 @@ fn stop_reasons_of_messages() {
 fn a_call_of_the_providers_own_tool_goes_back_as_it_came() {
     let events = [
         MESSAGE[0],
-        r#"{"type":"content_block_start","index":0,"content_block":{"type":"server_tool_use","id":"s","name":"web_search","input":{}}}"#,
-        r#"{"type":"content_block_delta","index":0,"delta":{"type":"input_json_delta","partial_json":"{\"query\":\"x\"}"}}"#,
+        r#"{"type":"content_block_start","index":0,
+            "content_block":{"type":"server_tool_use","id":"s","name":"web_search","input":{}}}"#,
+        r#"{"type":"content_block_delta","index":0,
+            "delta":{"type":"input_json_delta","partial_json":"{\"query\":\"x\"}"}}"#,
         r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"}}"#,
     ];
     let draft = read_anthropic(events).0.expect("whole");
@@ -252,20 +239,12 @@ fn a_call_of_the_providers_own_tool_goes_back_as_it_came() {
     assert_eq!(block["input"]["query"], "x");
 }
 
-const CHUNKS: [&str; 8] = [
-    r#"{"model":"m-1","choices":[{"index":0,"delta":{"role":"assistant","content":"","reasoning_content":"Hm"}}]}"#,
-    r#"{"model":"m-1","choices":[{"index":0,"delta":{"reasoning_content":"m"}}]}"#,
-    r#"{"model":"m-1","choices":[{"index":0,"delta":{"content":"Hi"}}]}"#,
-    r#"{"model":"m-1","choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"c1","type":"function","function":{"name":"add","arguments":""}}]}}]}"#,
-    r#"{"model":"m-1","choices":[{"index":0,"delta":{"tool_calls":[{"index":1,"id":"c2","function":{"name":"sub","arguments":"{\"b\":"}},{"index":0,"function":{"arguments":"{\"a\":1}"}}]}}]}"#,
-    r#"{"model":"m-1","choices":[{"index":0,"delta":{"tool_calls":[{"index":1,"function":{"arguments":"2}"}}]}}]}"#,
-    r#"{"model":"m-1","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#,
-    r#"{"choices":[],"usage":{"prompt_tokens":100,"completion_tokens":20,"total_tokens":120,"prompt_tokens_details":{"cached_tokens":60},"completion_tokens_details":{"reasoning_tokens":5}}}"#,
-];
+static CHUNKS: LazyLock<Vec<&str>> =
+    LazyLock::new(|| include_str!("chunks.jsonl").lines().collect());
 
 #[test]
 fn chunks_with_reasoning_and_interleaved_calls() {
-    let (draft, heard) = read_chat(CHUNKS.into_iter().chain(["[DONE]", "never read"]));
+    let (draft, heard) = read_chat(CHUNKS.iter().copied().chain(["[DONE]", "never read"]));
     let draft = draft.expect("whole");
     assert_eq!(draft.stop, Stop::ToolUse);
     assert_eq!(calls(&draft), [("add", r#"{"a":1}"#), ("sub", r#"{"b":2}"#)]);
@@ -281,7 +260,7 @@ fn chunks_with_reasoning_and_interleaved_calls() {
 
 #[test]
 fn chunks_without_done_are_whole_and_without_a_finish_are_not() {
-    assert!(read_chat(CHUNKS).0.is_ok());
+    assert!(read_chat(CHUNKS.iter().copied()).0.is_ok());
     assert!(read_chat(CHUNKS[..7].iter().copied()).0.expect("whole").counted.is_none());
     for end in 0..7 {
         assert!(read_chat(CHUNKS[..end].iter().copied()).0.is_err(), "{end}");

@@ -34,8 +34,7 @@ fn trace(seed: u64, length: usize, keys: u64) -> Vec<u64> {
 }
 
 fn same(plain: impl Fn(usize, &[u64]) -> u64, policy: impl Fn(usize) -> Box<dyn Policy>) {
-    for seed in 0..120 {
-        let capacity = 2 + seed as usize % 37;
+    for (seed, capacity) in (0..120).zip((2..39).cycle()) {
         let trace = trace(seed, 1_500, 10 + seed % 90);
         let mut policy = policy(capacity);
         let counted = misses(&mut *policy, trace.iter().copied());

@@ -86,8 +86,9 @@ impl Index {
     fn speaker_named(&self, word: &str) -> Option<u32> {
         let whole = self.speakers.get(word).copied();
         let part = || {
-            let has = |name: &&Box<str>| name.split_whitespace().any(|part| part == word);
-            self.speakers.keys().filter(has).min().and_then(|name| self.speakers.get(name).copied())
+            let has = |name: &str| name.split_whitespace().any(|part| part == word);
+            let named = self.speakers.iter().filter(|(name, _)| has(name));
+            named.min().map(|(_, speaker)| *speaker)
         };
         whole.or_else(part)
     }

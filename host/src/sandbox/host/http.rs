@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderName;
+use tokio::sync::Semaphore;
 use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks};
 
 use crate::capability::gate::{Gate, Refusal};
@@ -19,9 +20,14 @@ use crate::sandbox::limits::{LimitName, Limits};
 /// A name is looked up within this time, or the request fails.
 const LOOKUP: Duration = Duration::from_secs(5);
 
+/// Bytes of a request's body that the host holds at once, for each request of 0.3.
+const BODY_PIECE_BYTES_MAX: usize = 64 * 1024;
+
 /// The hooks of one call.
 pub struct GatedHttp {
     gate: Arc<Gate>,
+    /// Requests that have no answer yet.
+    under_way: Arc<Semaphore>,
     limits: Arc<Limits>,
     egress: Egress,
     resolver: Arc<dyn Resolver>,
@@ -45,7 +51,13 @@ impl GatedHttp {
             response_fields: count(fields / Limits::FIELD_BYTES),
             ..Caps::default()
         };
-        Self { gate, limits: Arc::new(limits.clone()), egress: egress.for_call(caps), resolver }
+        Self {
+            gate,
+            under_way: Arc::new(Semaphore::new(caps.connections)),
+            limits: Arc::new(limits.clone()),
+            egress: egress.for_call(caps),
+            resolver,
+        }
     }
 }
 
@@ -82,6 +94,10 @@ impl WasiHttpHooks for GatedHttp {
         words::forbidden_headers()
     }
 
+    fn p3_outgoing_body_chunk_size(&mut self) -> usize {
+        BODY_PIECE_BYTES_MAX
+    }
+
     fn send_request(
         &mut self,
         request: http::Request<WasiBody>,
@@ -91,9 +107,13 @@ impl WasiHttpHooks for GatedHttp {
         let (gate, egress) = (Arc::clone(&self.gate), self.egress.clone());
         let limits = Arc::clone(&self.limits);
         let resolver = Arc::clone(&self.resolver);
+        let Ok(place) = Arc::clone(&self.under_way).try_acquire_owned() else {
+            return Box::new(std::future::ready(Err(Error::ConnectionLimitReached)));
+        };
         let times = words::times(options, Times::default());
         Box::new(async move {
             let exchanged = exchange(&gate, &egress, &*resolver, request, times).await;
+            drop(place);
             let response = exchanged.map_err(|error| match error {
                 Exchanged::Broken(error) => {
                     note_limit(&gate, &limits, &error);

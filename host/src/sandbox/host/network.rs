@@ -16,6 +16,7 @@ use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::time::Duration;
 use wasmtime_wasi::p2::bindings::sockets::network::ErrorCode as SocketError;
+use wasmtime_wasi::p3::bindings::sockets::ip_name_lookup::ErrorCode as LookupError;
 use wasmtime_wasi::sockets::SocketAddrUse;
 use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody};
 
@@ -65,6 +66,16 @@ pub fn socket_error(refusal: &Refusal) -> SocketError {
         Refusal::Lookup { .. } | Refusal::NoAddress(_) => SocketError::NameUnresolvable,
         Refusal::Timeout { .. } => SocketError::TemporaryResolverFailure,
         Refusal::TooMany { .. } => SocketError::PermanentResolverFailure,
+    }
+}
+
+/// A refusal in the words of `wasi:sockets` 0.3.
+pub fn lookup_error(refusal: &Refusal) -> LookupError {
+    match refusal {
+        Refusal::NotGranted { .. } | Refusal::Address { .. } => LookupError::AccessDenied,
+        Refusal::Lookup { .. } | Refusal::NoAddress(_) => LookupError::NameUnresolvable,
+        Refusal::Timeout { .. } => LookupError::TemporaryResolverFailure,
+        Refusal::TooMany { .. } => LookupError::PermanentResolverFailure,
     }
 }
 

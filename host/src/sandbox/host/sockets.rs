@@ -1,4 +1,7 @@
-//! `wasi:sockets` 0.2: every address and every name goes through the gate.
+//! `wasi:sockets`: every address and every name goes through the gate. Addresses are checked for
+//! 0.2 and 0.3 in one place, [`allow`]; what is here besides is 0.2, and [`p3`] is 0.3.
+
+pub(crate) mod p3;
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -70,15 +73,10 @@ pub(crate) fn replace_lookup(linker: &mut Linker<State>) -> wasmtime::Result<()>
         LOOKUP_FUNCTION,
         |mut store: StoreContextMut<'_, State>, (network, name): (Resource<Network>, String)| {
             Box::new(async move {
-                let (gate, table) = {
-                    let state = store.data();
-                    (Arc::clone(&state.gate), Arc::clone(&state.sockets))
-                };
-                let resolver = Arc::clone(&store.data().resolver);
                 store.data().table.get(&network)?;
-                let found = match look_up(&gate, &table, &*resolver, &name).await? {
+                let found = match LookUp::of(store.data()).look_up(&name).await {
                     Ok(found) => found,
-                    Err(code) => return Ok((Err(code),)),
+                    Err(refused) => return Ok((Err(refused_look_up(refused)?),)),
                 };
                 Ok((Ok(store.data_mut().table.push(Found(found.into()))?),))
             })
@@ -157,23 +155,46 @@ fn made<T>(socket: Result<T, SocketError>) -> wasmtime::Result<(Result<T, ErrorC
     }
 }
 
-/// The host's own look-up: its answer is what the guest is told and may connect to.
-async fn look_up(
-    gate: &Gate,
-    table: &SocketTable,
-    resolver: &dyn Resolver,
-    name: &str,
-) -> wasmtime::Result<Result<Vec<IpAddr>, ErrorCode>> {
-    let Ok(name) = Host::parse_bare(name) else { return Ok(Err(ErrorCode::InvalidArgument)) };
-    let looked_up = gate.perform(LookupRequest { name }, |permit| async {
-        table.lookup(&permit.spend(), resolver, LOOKUP).await
-    });
-    Ok(match looked_up.await {
-        Ok(found) => Ok(found),
-        Err(Refusal::Denied(_)) => Err(ErrorCode::AccessDenied),
-        Err(Refusal::Effect(refusal)) => Err(words::socket_error(&refusal)),
-        Err(Refusal::Limit(limit)) => return Err(limit.into()),
-        Err(Refusal::Journal(error)) => return Err(wasmtime::Error::new(error)),
+/// What a look-up needs of the store.
+struct LookUp {
+    gate: Arc<Gate>,
+    table: Arc<SocketTable>,
+    resolver: Arc<dyn Resolver>,
+}
+
+/// Why a name was not looked up.
+enum NotLookedUp {
+    /// It is no name.
+    NoName,
+    Refused(Refusal<crate::capability::network::resolve::Refusal>),
+}
+
+impl LookUp {
+    fn of(state: &State) -> Self {
+        Self {
+            gate: Arc::clone(&state.gate),
+            table: Arc::clone(&state.sockets),
+            resolver: Arc::clone(&state.resolver),
+        }
+    }
+
+    /// The host's own look-up: its answer is what the guest is told and may connect to.
+    async fn look_up(&self, name: &str) -> Result<Vec<IpAddr>, NotLookedUp> {
+        let name = Host::parse_bare(name).map_err(|_| NotLookedUp::NoName)?;
+        let looked_up = self.gate.perform(LookupRequest { name }, |permit| async {
+            self.table.lookup(&permit.spend(), &*self.resolver, LOOKUP).await
+        });
+        looked_up.await.map_err(NotLookedUp::Refused)
+    }
+}
+
+fn refused_look_up(refused: NotLookedUp) -> wasmtime::Result<ErrorCode> {
+    Ok(match refused {
+        NotLookedUp::NoName => ErrorCode::InvalidArgument,
+        NotLookedUp::Refused(Refusal::Denied(_)) => ErrorCode::AccessDenied,
+        NotLookedUp::Refused(Refusal::Effect(refusal)) => words::socket_error(&refusal),
+        NotLookedUp::Refused(Refusal::Limit(limit)) => return Err(limit.into()),
+        NotLookedUp::Refused(Refusal::Journal(error)) => return Err(wasmtime::Error::new(error)),
     })
 }
 

@@ -2,8 +2,8 @@
 
 use super::MeterId;
 use super::window::Window;
-use crate::scheduler::event::{Amounts, Scope};
 use crate::scheduler::options::Limits;
+use crate::scheduler::{Amounts, Scope};
 
 #[derive(Debug)]
 pub(super) struct Meter {

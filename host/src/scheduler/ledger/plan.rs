@@ -3,8 +3,8 @@
 use super::meter::Meter;
 use super::window::Width;
 use super::{Ledger, MeterId};
-use crate::scheduler::event::{Amounts, Exhausted, ModelUsage, Moment, Opens, Quota, Rejection};
 use crate::scheduler::options::Price;
+use crate::scheduler::{Amounts, Exhausted, ModelUsage, Moment, Opens, Quota, Rejection};
 
 /// The output maximum of a caller that names none.
 const OUTPUT_TOKENS_DEFAULT: u64 = 4_096;

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::meter::Meter;
 use super::window::Window;
 use super::{HOST, Ledger, MeterId};
-use crate::scheduler::event::{Amounts, Moment, Pid, Scope, Ticket};
 use crate::scheduler::options::{Limits, Options};
+use crate::scheduler::{Amounts, Moment, Pid, Scope, Ticket};
 
 /// The ledger at one moment, to be stored by whoever makes it durable.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use crate::scheduler::event::{Amounts, Moment};
+use crate::scheduler::{Amounts, Moment};
 
 /// Buckets in a window.
 pub(super) const BUCKETS: u64 = 60;

@@ -1,20 +1,80 @@
 //! What is done to files, on an open parent and a plain name, never through a link.
 
-use std::fs::FileTimes;
+//! It knows nothing of WASI's versions: their words are translated by `p2` and `p3`.
+
+use std::fs::{File, FileTimes};
 use std::io;
-use std::os::unix::fs::MetadataExt;
-use std::time::{Duration, SystemTime};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::time::SystemTime;
 
 use cap_fs_ext::{DirExt, FollowSymlinks, OpenOptionsFollowExt, SystemTimeSpec};
-use cap_std::fs::{OpenOptions, OpenOptionsExt};
-use wasmtime_wasi::p2::bindings::clocks::wall_clock::Datetime;
-use wasmtime_wasi::p2::bindings::filesystem::types::{
-    DescriptorFlags, DescriptorStat, DescriptorType, ErrorCode, MetadataHashValue, NewTimestamp,
-    OpenFlags,
-};
+use cap_std::fs::{FileType, OpenOptions, OpenOptionsExt};
+use rustix::io::Errno;
 
 use crate::capability::files::FileOperation;
 use crate::capability::files::locate::Located;
+
+/// The flags with which a guest opens something.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Flags {
+    pub(super) create: bool,
+    pub(super) exclusive: bool,
+    pub(super) truncate: bool,
+    pub(super) directory: bool,
+    pub(super) read: bool,
+    pub(super) write: bool,
+    /// Any of the flags that ask for synchronised writing.
+    pub(super) synchronised: bool,
+}
+
+/// What a time of a file is to become.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum NewTime {
+    Keep,
+    Now,
+    At(SystemTime),
+}
+
+/// What something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Folder,
+    Link,
+    File,
+    Other,
+}
+
+impl From<FileType> for Kind {
+    fn from(kind: FileType) -> Self {
+        if kind.is_dir() {
+            Self::Folder
+        } else if kind.is_symlink() {
+            Self::Link
+        } else if kind.is_file() {
+            Self::File
+        } else {
+            Self::Other
+        }
+    }
+}
+
+/// What is known of something without opening it.
+#[derive(Clone, Debug)]
+pub(super) struct Stat {
+    pub(super) kind: Kind,
+    pub(super) links: u64,
+    pub(super) bytes: u64,
+    pub(super) accessed: Option<SystemTime>,
+    pub(super) modified: Option<SystemTime>,
+    pub(super) created: Option<SystemTime>,
+}
+
+/// The same for two descriptors of one object, without telling the guest inode numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Identity {
+    pub(super) lower: u64,
+    pub(super) upper: u64,
+}
 
 /// How something is to be opened.
 #[derive(Clone, Copy, Debug)]
@@ -30,26 +90,21 @@ pub(super) struct Wish {
 impl Wish {
     /// # Errors
     /// When the flags contradict one another or ask for what is not offered.
-    pub(super) fn new(open: OpenFlags, flags: DescriptorFlags) -> Result<Self, ErrorCode> {
-        let synchronised = DescriptorFlags::FILE_INTEGRITY_SYNC
-            | DescriptorFlags::DATA_INTEGRITY_SYNC
-            | DescriptorFlags::REQUESTED_WRITE_SYNC;
-        if flags.intersects(synchronised) {
-            return Err(ErrorCode::Unsupported);
+    pub(super) fn new(flags: Flags) -> io::Result<Self> {
+        let Flags { create, exclusive, truncate, directory, read, write, synchronised } = flags;
+        if synchronised {
+            return Err(Errno::NOTSUP.into());
         }
-        let create = open.contains(OpenFlags::CREATE);
-        let truncate = open.contains(OpenFlags::TRUNCATE);
-        let folder = open.contains(OpenFlags::DIRECTORY);
-        if folder && (create || truncate || open.contains(OpenFlags::EXCLUSIVE)) {
-            return Err(ErrorCode::Invalid);
+        if directory && (create || truncate || exclusive) {
+            return Err(Errno::INVAL.into());
         }
         Ok(Self {
             create,
-            create_new: create && open.contains(OpenFlags::EXCLUSIVE),
+            create_new: create && exclusive,
             truncate,
-            write: create || truncate || flags.contains(DescriptorFlags::WRITE),
-            read: flags.contains(DescriptorFlags::READ) || !flags.contains(DescriptorFlags::WRITE),
-            folder,
+            write: create || truncate || write,
+            read: read || !write,
+            folder: directory,
         })
     }
 
@@ -69,8 +124,8 @@ impl Wish {
 
 /// What opening gave.
 pub(super) enum Opened {
-    Folder(std::fs::File),
-    File(std::fs::File),
+    Folder(File),
+    File(File),
 }
 
 /// Opens a regular file or a folder, and nothing else: opening a FIFO waits for its other end,
@@ -89,25 +144,25 @@ pub(super) fn open(located: &Located, wish: &Wish) -> io::Result<Opened> {
     {
         // A link here means that links are not to be followed, or that somebody made one since.
         return Err(match kind.is_symlink() {
-            true => rustix::io::Errno::LOOP.into(),
-            false => rustix::io::Errno::PERM.into(),
+            true => Errno::LOOP.into(),
+            false => Errno::PERM.into(),
         });
     }
     if is_folder {
         if wish.create_new {
-            return Err(rustix::io::Errno::EXIST.into());
+            return Err(Errno::EXIST.into());
         }
         if wish.write {
-            return Err(rustix::io::Errno::ISDIR.into());
+            return Err(Errno::ISDIR.into());
         }
         return Ok(Opened::Folder(parent.open_dir_nofollow(name)?.into_std_file()));
     }
     if *folder && found.is_none() {
         // A file of that name is not what a path with a slash at its end may make.
-        return Err(rustix::io::Errno::ISDIR.into());
+        return Err(Errno::ISDIR.into());
     }
     if wish.folder || *folder {
-        return Err(rustix::io::Errno::NOTDIR.into());
+        return Err(Errno::NOTDIR.into());
     }
     let mut options = OpenOptions::new();
     options
@@ -122,7 +177,7 @@ pub(super) fn open(located: &Located, wish: &Wish) -> io::Result<Opened> {
     let file = parent.open_with(name, &options)?.into_std();
     match file.metadata()?.is_file() {
         true => Ok(Opened::File(file)),
-        false => Err(rustix::io::Errno::PERM.into()),
+        false => Err(Errno::PERM.into()),
     }
 }
 
@@ -136,7 +191,7 @@ fn is_meant_as_folder(located: &Located) -> io::Result<bool> {
     }
     match located.parent.symlink_metadata(&located.name)?.is_dir() {
         true => Ok(true),
-        false => Err(rustix::io::Errno::NOTDIR.into()),
+        false => Err(Errno::NOTDIR.into()),
     }
 }
 
@@ -144,8 +199,8 @@ fn is_meant_as_folder(located: &Located) -> io::Result<bool> {
 fn may_be_no_folder(located: &Located) -> io::Result<()> {
     match (located.folder, located.parent.symlink_metadata(&located.name).is_ok()) {
         (false, _) => Ok(()),
-        (true, true) => Err(rustix::io::Errno::EXIST.into()),
-        (true, false) => Err(rustix::io::Errno::NOENT.into()),
+        (true, true) => Err(Errno::EXIST.into()),
+        (true, false) => Err(Errno::NOENT.into()),
     }
 }
 
@@ -159,7 +214,7 @@ pub(super) fn remove_folder(located: Located) -> io::Result<()> {
 
 pub(super) fn remove(located: Located) -> io::Result<()> {
     if is_meant_as_folder(&located)? {
-        return Err(rustix::io::Errno::ISDIR.into());
+        return Err(Errno::ISDIR.into());
     }
     located.parent.remove_file_or_symlink(&located.name)
 }
@@ -173,14 +228,14 @@ pub(super) fn symlink(located: &Located, to: &str) -> io::Result<()> {
 pub(super) fn rename((from, to): (Located, Located)) -> io::Result<()> {
     let moves_folder = is_meant_as_folder(&from)? || to.folder;
     if moves_folder && !from.parent.symlink_metadata(&from.name)?.is_dir() {
-        return Err(rustix::io::Errno::NOTDIR.into());
+        return Err(Errno::NOTDIR.into());
     }
     from.parent.rename(&from.name, &to.parent, &to.name)
 }
 
 pub(super) fn hard_link((from, to): (Located, Located)) -> io::Result<()> {
     if is_meant_as_folder(&from)? {
-        return Err(rustix::io::Errno::PERM.into());
+        return Err(Errno::PERM.into());
     }
     may_be_no_folder(&to)?;
     from.parent.hard_link(&from.name, &to.parent, &to.name)
@@ -192,95 +247,96 @@ pub(super) fn read_link(located: Located) -> io::Result<String> {
     link.into_os_string().into_string().map_err(|_| io::ErrorKind::InvalidData.into())
 }
 
-pub(super) fn set_times(
-    located: &Located,
-    accessed: NewTimestamp,
-    modified: NewTimestamp,
-) -> io::Result<()> {
-    let spec = |time| -> io::Result<Option<SystemTimeSpec>> {
-        Ok(match time {
-            NewTimestamp::NoChange => None,
-            NewTimestamp::Now => Some(SystemTimeSpec::SymbolicNow),
-            NewTimestamp::Timestamp(time) => {
-                let time = cap_std::time::SystemTime::from_std(system_time(time)?);
-                Some(SystemTimeSpec::Absolute(time))
-            }
-        })
+pub(super) fn set_times(located: &Located, accessed: NewTime, modified: NewTime) -> io::Result<()> {
+    let spec = |time| match time {
+        NewTime::Keep => None,
+        NewTime::Now => Some(SystemTimeSpec::SymbolicNow),
+        NewTime::At(time) => {
+            Some(SystemTimeSpec::Absolute(cap_std::time::SystemTime::from_std(time)))
+        }
     };
     is_meant_as_folder(located)?;
-    located.parent.set_symlink_times(&located.name, spec(accessed)?, spec(modified)?)
+    located.parent.set_symlink_times(&located.name, spec(accessed), spec(modified))
 }
 
-/// The times of an open file.
-pub(super) fn file_times(accessed: NewTimestamp, modified: NewTimestamp) -> io::Result<FileTimes> {
-    let time = |time| -> io::Result<Option<SystemTime>> {
-        Ok(match time {
-            NewTimestamp::NoChange => None,
-            NewTimestamp::Now => Some(SystemTime::now()),
-            NewTimestamp::Timestamp(time) => Some(system_time(time)?),
-        })
+/// Sets the times of an open file.
+pub(super) fn set_file_times(file: &File, accessed: NewTime, modified: NewTime) -> io::Result<()> {
+    let time = |time| match time {
+        NewTime::Keep => None,
+        NewTime::Now => Some(SystemTime::now()),
+        NewTime::At(time) => Some(time),
     };
     let mut times = FileTimes::new();
-    if let Some(accessed) = time(accessed)? {
+    if let Some(accessed) = time(accessed) {
         times = times.set_accessed(accessed);
     }
-    if let Some(modified) = time(modified)? {
+    if let Some(modified) = time(modified) {
         times = times.set_modified(modified);
     }
-    Ok(times)
+    file.set_times(times)
 }
 
-fn system_time(time: Datetime) -> io::Result<SystemTime> {
-    SystemTime::UNIX_EPOCH
-        .checked_add(Duration::new(time.seconds, time.nanoseconds.min(999_999_999)))
-        .ok_or_else(|| rustix::io::Errno::OVERFLOW.into())
-}
-
-pub(super) fn stat(located: Located) -> io::Result<DescriptorStat> {
-    let metadata = located.parent.symlink_metadata(&located.name)?;
-    let kind = metadata.file_type();
-    if located.folder && !kind.is_dir() {
-        return Err(rustix::io::Errno::NOTDIR.into());
+/// Writes all bytes at an offset, or at the end of the file where there is none.
+pub(super) fn write_all(file: &File, mut bytes: &[u8], offset: Option<u64>) -> io::Result<()> {
+    if let Some(offset) = offset {
+        return file.write_all_at(bytes, offset);
     }
-    let time = |time: io::Result<cap_std::time::SystemTime>| {
-        let since = time.ok()?.into_std().duration_since(SystemTime::UNIX_EPOCH).ok()?;
-        Some(Datetime { seconds: since.as_secs(), nanoseconds: since.subsec_nanos() })
-    };
-    Ok(DescriptorStat {
-        type_: type_of(kind),
-        link_count: cap_std::fs::MetadataExt::nlink(&metadata),
-        size: metadata.len(),
-        data_access_timestamp: time(metadata.accessed()),
-        data_modification_timestamp: time(metadata.modified()),
-        status_change_timestamp: time(metadata.created()),
+    while !bytes.is_empty() {
+        let written = append(file, bytes)?;
+        bytes = &bytes[written..];
+    }
+    Ok(())
+}
+
+/// At the end, wherever another writer has put it by then.
+#[cfg(target_os = "linux")]
+fn append(file: &File, bytes: &[u8]) -> io::Result<usize> {
+    use rustix::io::{ReadWriteFlags, pwritev2, retry_on_intr};
+    let written =
+        retry_on_intr(|| pwritev2(file, &[io::IoSlice::new(bytes)], 0, ReadWriteFlags::APPEND))?;
+    match written {
+        0 => Err(io::ErrorKind::WriteZero.into()),
+        written => Ok(written),
+    }
+}
+
+/// At the end as it is now: this system has no write that finds it by itself.
+#[cfg(not(target_os = "linux"))]
+fn append(file: &File, bytes: &[u8]) -> io::Result<usize> {
+    file.write_all_at(bytes, file.metadata()?.len())?;
+    Ok(bytes.len())
+}
+
+pub(super) fn stat(located: Located) -> io::Result<Stat> {
+    let metadata = located.parent.symlink_metadata(&located.name)?;
+    let kind = Kind::from(metadata.file_type());
+    if located.folder && kind != Kind::Folder {
+        return Err(Errno::NOTDIR.into());
+    }
+    let time = |time: io::Result<cap_std::time::SystemTime>| Some(time.ok()?.into_std());
+    Ok(Stat {
+        kind,
+        links: cap_std::fs::MetadataExt::nlink(&metadata),
+        bytes: metadata.len(),
+        accessed: time(metadata.accessed()),
+        modified: time(metadata.modified()),
+        created: time(metadata.created()),
     })
 }
 
-pub(super) fn type_of(kind: cap_std::fs::FileType) -> DescriptorType {
-    if kind.is_dir() {
-        DescriptorType::Directory
-    } else if kind.is_symlink() {
-        DescriptorType::SymbolicLink
-    } else if kind.is_file() {
-        DescriptorType::RegularFile
-    } else {
-        DescriptorType::Unknown
-    }
-}
-
-pub(super) fn identity_at(located: Located) -> io::Result<MetadataHashValue> {
+pub(super) fn identity_at(located: Located) -> io::Result<Identity> {
     is_meant_as_folder(&located)?;
     let metadata = located.parent.symlink_metadata(&located.name)?;
     let device = cap_std::fs::MetadataExt::dev(&metadata);
     Ok(identity_of(device, cap_std::fs::MetadataExt::ino(&metadata)))
 }
 
-/// The same for two descriptors of one object, without telling the guest inode numbers.
-pub(super) fn identity(metadata: &std::fs::Metadata) -> MetadataHashValue {
-    identity_of(metadata.dev(), metadata.ino())
+pub(super) fn identity(file: &File) -> io::Result<Identity> {
+    let metadata = file.metadata()?;
+    Ok(identity_of(metadata.dev(), metadata.ino()))
 }
 
-fn identity_of(device: u64, inode: u64) -> MetadataHashValue {
+fn identity_of(device: u64, inode: u64) -> Identity {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&device.to_le_bytes()).update(&inode.to_le_bytes());
     let hash = hasher.finalize();
@@ -288,5 +344,5 @@ fn identity_of(device: u64, inode: u64) -> MetadataHashValue {
         let bytes = hash.as_bytes()[at..at + 8].try_into();
         u64::from_le_bytes(bytes.expect("invariant: 8 of 32 bytes"))
     };
-    MetadataHashValue { lower: half(0), upper: half(8) }
+    Identity { lower: half(0), upper: half(8) }
 }

@@ -1,0 +1,2 @@
+//! A step of the scheduler with 10,000 agents: `cargo bench --bench scheduler`
+fn main() {}

@@ -1,0 +1,35 @@
+;; A plain component: functions that wait, in the asynchronous ABI of components, and the clock of
+;; WASI 0.3.
+(component
+  (import "wasi:clocks/monotonic-clock@0.3.0" (instance $clock
+    (export "now" (func (result u64)))
+    (export "wait-for" (func async (param "how-long" u64)))))
+  (core func $now (canon lower (func $clock "now")))
+  (core func $wait (canon lower (func $clock "wait-for")))
+  (core func $return-32 (canon task.return (result u32)))
+  (core func $return-64 (canon task.return (result u64)))
+  (core module $m
+    (import "" "now" (func $now (result i64)))
+    (import "" "wait" (func $wait (param i64)))
+    (import "" "return-32" (func $return-32 (param i32)))
+    (import "" "return-64" (func $return-64 (param i64)))
+    (func (export "double") (param i32) (result i32)
+      (call $return-32 (i32.mul (local.get 0) (i32.const 2)))
+      (i32.const 0))
+    (func (export "nap") (result i32) (local $before i64)
+      (local.set $before (call $now))
+      (call $wait (i64.const 1000000))
+      (call $return-64 (i64.sub (call $now) (local.get $before)))
+      (i32.const 0))
+    (func (export "callback") (param i32 i32 i32) (result i32) unreachable))
+  (core instance $i (instantiate $m (with "" (instance
+    (export "now" (func $now))
+    (export "wait" (func $wait))
+    (export "return-32" (func $return-32))
+    (export "return-64" (func $return-64))))))
+  (type $double (func async (param "n" u32) (result u32)))
+  (type $nap (func async (result u64)))
+  (func (export "double") (type $double)
+    (canon lift (core func $i "double") async (callback (func $i "callback"))))
+  (func (export "nap") (type $nap)
+    (canon lift (core func $i "nap") async (callback (func $i "callback")))))
