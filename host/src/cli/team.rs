@@ -23,6 +23,8 @@ use crate::kernel::{Kernel, SessionOptions};
 use crate::sandbox::engine::Profile;
 use crate::types::{Ending, Pid, ProcessView, Standing, Waiting};
 
+/// When every agent has waited so long for room in a budget, the run ends, unless the file says.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// How often the table is looked at.
 const LOOK: Duration = Duration::from_millis(200);
 /// After a signal agents have this long to end.
@@ -30,17 +32,11 @@ const GRACE: Duration = Duration::from_secs(15);
 /// Agents that a live table shows.
 const SHOWN_MAX: usize = 30;
 
-/// Runs the agents of a file; the code is that of the worst ending. When all that live have waited
-/// for `patience` for room in a budget, the run ends.
+/// Runs the agents of a file; the code is that of the worst ending.
 ///
 /// # Errors
 /// One sentence about the file or what it names, before anything runs.
-pub async fn run(
-    config: &Config,
-    path: &Path,
-    patience: Duration,
-    format: Format,
-) -> Result<Code, Failure> {
+pub async fn run(config: &Config, path: &Path, format: Format) -> Result<Code, Failure> {
     let team = load(path).map_err(Failure::usage)?;
     let mut signals = Signals::watch_for(GRACE)?;
     let kernel = Kernel::builder()
@@ -50,7 +46,7 @@ pub async fn run(
         .on_compile(terminal::compile_spinner())
         .build()
         .await?;
-    let ran = signals.or(run_in(config, &kernel, &team, (path, patience))).await;
+    let ran = signals.or(run_in(config, &kernel, &team, path)).await;
     let ran = match ran {
         Ok(ran) => ran,
         Err(interrupted) => {
@@ -76,7 +72,7 @@ async fn run_in(
     config: &Config,
     kernel: &Kernel,
     team: &Team,
-    (path, patience): (&Path, Duration),
+    path: &Path,
 ) -> Result<Vec<Ended>, Failure> {
     let models = models(config)?;
     let mut spawns: Vec<Spawn> = Vec::with_capacity(team.agents.len());
@@ -96,6 +92,7 @@ async fn run_in(
         let born = agents.spawn_first(spawn).await;
         pids.push(born.map_err(|error| Failure::new(code_of_birth(&error), error))?);
     }
+    let patience = team.host.patience.map_or(PATIENCE, |time| time.0);
     let ended = follow(&agents, &pids, patience).await;
     agents.close(Duration::ZERO).await;
     // What is told as done is on the disk first.

@@ -24,7 +24,7 @@ use toml::Spanned;
 
 use super::agent::AgentSpec;
 use super::anchor::anchor;
-use super::{ConfigError, ZERO};
+use super::{ConfigError, Time, ZERO};
 use crate::kernel::agents::AgentOptions;
 use crate::scheduler::{Limits, Priority};
 
@@ -64,6 +64,8 @@ pub struct HostTable {
     pub model_slots: Option<u32>,
     /// Tool calls at once.
     pub tool_slots: Option<u32>,
+    /// When all that live have waited so long for room in a budget, the run ends.
+    pub patience: Option<Time>,
 }
 
 #[derive(Deserialize)]
