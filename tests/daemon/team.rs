@@ -30,7 +30,7 @@ fn a_teams_answers_come_in_the_order_of_its_file() {
     let slow = "[[turn]]\ndelay_ms = 300\nsay = \"done {{agent}}\"\n";
     let user = team("", &[("slow", slow, "priority = 10"), ("fast", QUICK, "")]);
     let ran = user.run(&["run", "team.toml"]).expect(0);
-    assert_eq!(ran.stdout, "## slow\ndone slow\n\n## fast\ndone fast\n\n");
+    assert_eq!(ran.stdout, "## slow\ndone slow\n## fast\ndone fast\n");
     assert!(ran.stderr.contains("(slow) returned"), "{ran:?}");
     let views = json(&user.run(&["run", "./team.toml", "-o", "json"]).expect(0).stdout);
     assert_eq!((&views[0]["name"], &views[0]["priority"]), (&"slow".into(), &10.into()));
@@ -44,7 +44,7 @@ fn the_worst_ending_is_the_teams_and_the_others_answer() {
     let failing = "[[turn]]\nfault = \"401\"\nsay = \"x\"\n";
     let user = team("", &[("good", QUICK, ""), ("bad", failing, "")]);
     let ran = user.run(&["run", "team.toml"]).complains(1, &["bad failed"]);
-    assert_eq!(ran.stdout, "## good\ndone good\n\n");
+    assert_eq!(ran.stdout, "## good\ndone good\n");
     let host = "[host]\npatience = \"300ms\"\n";
     let user = team(host, &[("poor", QUICK, "max_tokens = 10"), ("bad", failing, "")]);
     user.run(&["run", "team.toml"]).complains(7, &["poor is paused", "tokens", "bad failed"]);

@@ -224,7 +224,7 @@ fn tell(ended: &[Ended], format: Format) -> Result<Code, Failure> {
         let name = one_line(&view.name);
         match ending {
             Some(Ending::Returned(text)) => {
-                terminal::print_line(&format!("## {name}\n{}\n", terminal::shown(text)))?;
+                terminal::print_line(&format!("## {name}\n{}", terminal::shown(text)))?;
             }
             Some(ending) => failed.push(format!("{name} {}", how(ending))),
             None => {
