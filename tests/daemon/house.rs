@@ -114,7 +114,7 @@ pub fn until(user: &User, pid: &str, wanted: impl Fn(&Value) -> bool) -> Value {
     loop {
         let agents = json(&user.run(&["ps", "-a", "-o", "json"]).expect(0).stdout);
         let agents = agents.as_array().expect("an array").clone();
-        let agent = agents.into_iter().find(|agent| agent["pid"].to_string() == pid);
+        let agent = agents.into_iter().find(|agent| agent["pid"].as_u64() == pid.parse().ok());
         if let Some(agent) = agent.clone().filter(&wanted) {
             return agent;
         }

@@ -111,6 +111,7 @@ async fn stored(
 
 /// The newest chain of an agent of that pid or name.
 async fn find(store: &dyn Storage, who: &str) -> Result<Option<i64>, Failure> {
+    let pid = who.parse::<u64>().ok();
     let mut before = i64::MAX;
     let mut seen = 0;
     while seen < CHAINS_MAX {
@@ -128,7 +129,7 @@ async fn find(store: &dyn Storage, who: &str) -> Result<Option<i64>, Failure> {
             };
             let Some(row) = row.filter(is_agents) else { continue };
             let body: serde_json::Value = serde_json::from_str(&row.body).unwrap_or_default();
-            if body["name"] == who || body["pid"].to_string() == who {
+            if body["name"] == who || (pid.is_some() && body["pid"].as_u64() == pid) {
                 return Ok(Some(chain.number));
             }
         }

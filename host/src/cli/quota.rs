@@ -170,12 +170,13 @@ fn table(quota: &Quota) -> String {
     for line in lines {
         table.add_row(line.0);
     }
+    let mut text = table.trim_fmt();
     let Amounts { tokens, calls, microdollars } = *reserved;
     if calls > 0 {
         let (tokens, cost) = (count(tokens), money(microdollars));
-        table.add_row([format!("in flight: {calls} calls, {tokens} tokens, {cost} set aside")]);
+        text.push_str(&format!("\n {calls} in flight: {tokens} tokens and {cost} are set aside"));
     }
-    table.trim_fmt()
+    text
 }
 
 /// A limit and what is used of it.

@@ -23,7 +23,7 @@ use crate::kernel::{Kernel, SessionOptions};
 use crate::sandbox::engine::Profile;
 use crate::types::{Ending, Pid, ProcessView, Standing, Waiting};
 
-/// When every agent has waited so long for room in a budget, the run ends.
+/// When every agent has waited so long for room in a budget, the run ends, unless the file says.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How often the table is looked at.
 const LOOK: Duration = Duration::from_millis(200);
@@ -92,7 +92,8 @@ async fn run_in(
         let born = agents.spawn_first(spawn).await;
         pids.push(born.map_err(|error| Failure::new(code_of_birth(&error), error))?);
     }
-    let ended = follow(&agents, &pids).await;
+    let patience = team.host.patience.map_or(PATIENCE, |time| time.0);
+    let ended = follow(&agents, &pids, patience).await;
     agents.close(Duration::ZERO).await;
     // What is told as done is on the disk first.
     kernel.sync().await?;
@@ -109,7 +110,7 @@ fn code_of_birth(error: &SpawnError) -> Code {
 }
 
 /// Waits for all of them, and says meanwhile where they stand.
-async fn follow(agents: &Agents, pids: &[Pid]) -> Result<Vec<Ended>, Failure> {
+async fn follow(agents: &Agents, pids: &[Pid], patience: Duration) -> Result<Vec<Ended>, Failure> {
     let mut waiting = JoinSet::new();
     for pid in pids.iter().copied() {
         let agents = agents.clone();
@@ -134,7 +135,7 @@ async fn follow(agents: &Agents, pids: &[Pid]) -> Result<Vec<Ended>, Failure> {
         shown.draw(&views);
         if !all_wait_for_quota(&views) {
             stuck_since = None;
-        } else if stuck_since.get_or_insert_with(Instant::now).elapsed() >= PATIENCE {
+        } else if stuck_since.get_or_insert_with(Instant::now).elapsed() >= patience {
             break;
         }
     }
@@ -223,7 +224,7 @@ fn tell(ended: &[Ended], format: Format) -> Result<Code, Failure> {
         let name = one_line(&view.name);
         match ending {
             Some(Ending::Returned(text)) => {
-                terminal::print_line(&format!("## {name}\n{}\n", terminal::shown(text)))?;
+                terminal::print_line(&format!("## {name}\n{}", terminal::shown(text)))?;
             }
             Some(ending) => failed.push(format!("{name} {}", how(ending))),
             None => {

@@ -24,7 +24,7 @@ use toml::Spanned;
 
 use super::agent::AgentSpec;
 use super::anchor::anchor;
-use super::{ConfigError, ZERO};
+use super::{ConfigError, Time, ZERO};
 use crate::kernel::agents::AgentOptions;
 use crate::scheduler::{Limits, Priority};
 
@@ -64,6 +64,8 @@ pub struct HostTable {
     pub model_slots: Option<u32>,
     /// Tool calls at once.
     pub tool_slots: Option<u32>,
+    /// When all that live have waited so long for room in a budget, the run ends.
+    pub patience: Option<Time>,
 }
 
 #[derive(Deserialize)]
@@ -124,8 +126,9 @@ pub fn load(path: &Path) -> Result<Team, ConfigError> {
     if text.len() as u64 > FILE_BYTES_MAX {
         return Err(fail(format!("it is larger than {FILE_BYTES_MAX} bytes")));
     }
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let base = std::path::absolute(folder).map_err(|error| fail(error.to_string()))?;
+    // A file below the root, as it was opened just now.
+    let path = std::path::absolute(path).map_err(|error| fail(error.to_string()))?;
+    let base = path.parent().unwrap_or(Path::new("/")).to_owned();
     parse(&text, &base).map_err(fail)
 }
 
