@@ -75,7 +75,7 @@ struct GrantsTable {
 }
 
 /// The limits that a file or flags set; what they leave out stays as it was.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LimitsTable {
     /// `memory`.

@@ -125,7 +125,7 @@ async fn the_connection_goes_to_the_address_that_was_checked() {
         stream.write_all(b"HTTP/1.1 204 OK\r\n\r\n")
     });
     let port = checked.address.port();
-    let other = Server::at(SocketAddr::new(LOOPBACK, port), |stream| request(stream));
+    let other = Server::at(SocketAddr::new(LOOPBACK, port), request);
     let resolver = Rebinding::new(&[&[own], &[LOOPBACK]]);
     let grant = format!("net:private:http://{NAME}:{port}");
     let (kernel, session) = session(&resolver, limits(), &grant).await;

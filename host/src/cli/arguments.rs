@@ -102,6 +102,25 @@ pub struct LimitArgs {
     max_load: Option<Time>,
 }
 
+impl GrantArgs {
+    /// Whether any of them was given.
+    pub fn given(&self) -> bool {
+        let texts = [
+            &self.allow_read,
+            &self.allow_write,
+            &self.allow_net,
+            &self.allow_tcp,
+            &self.allow_udp,
+            &self.allow_env,
+            &self.set_config,
+            &self.allow_keyvalue,
+            &self.allow,
+        ];
+        let ambient = self.no_clock || self.no_random;
+        ambient || !self.deny_path.is_empty() || texts.iter().any(|texts| !texts.is_empty())
+    }
+}
+
 impl LimitArgs {
     /// The limits that were given.
     pub fn table(&self) -> LimitsTable {

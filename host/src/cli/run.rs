@@ -11,7 +11,7 @@ use super::arguments::{GrantArgs, LimitArgs, likely_typos, session_options};
 use super::exit::{Asked, Code, Failure, code_of, command_code};
 use super::signals::{Interrupted, Signals};
 use super::{input, render, terminal};
-use crate::config::{Config, plugins};
+use crate::config::{Config, LimitsTable, plugins};
 use crate::kernel::{Fault, Kernel, Session, SessionOptions, Streams};
 use crate::sandbox::host::call::Progress;
 use crate::sandbox::plain::arguments::arguments_from_pairs;
@@ -68,12 +68,17 @@ impl RunArgs {
 /// Runs what the arguments say.
 pub async fn run(config: &Config, arguments: RunArgs) -> Result<Code, Failure> {
     if arguments.plugin.ends_with(".toml") {
-        if arguments.calls_a_tool() || arguments.agent.given().is_some() {
-            let sentence = "describes its agents itself: what they do stands in the file";
+        let limits = arguments.limits.table() != LimitsTable::default();
+        let flags = arguments.calls_a_tool() || arguments.agent.given().is_some();
+        if flags || limits || arguments.grants.given() {
+            let sentence =
+                "describes its agents itself: grants, limits and tasks stand in the file";
             return Err(Failure::usage(format!("{} {sentence}", arguments.plugin)));
         }
         let path = std::path::Path::new(&arguments.plugin);
-        return super::team::run(config, path, arguments.output).await;
+        let folders = arguments.plugin_path.iter().chain(&config.plugin_path).cloned().collect();
+        let config = Config { plugin_path: folders, ..config.clone() };
+        return super::team::run(&config, path, arguments.output).await;
     }
     let folders: Vec<_> =
         arguments.plugin_path.iter().chain(&config.plugin_path).cloned().collect();
