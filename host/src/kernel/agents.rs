@@ -28,6 +28,7 @@ pub use super::executor::Latency;
 use super::{Fault, Kernel, Parts, Plugin};
 use crate::model::{Endpoint, Models};
 use crate::sandbox::Ended;
+use crate::sandbox::engine::instances_max;
 use crate::scheduler::{Event, Options, OwnerId, Priority, ProviderId};
 use crate::types::{LimitHit, Pid};
 
@@ -55,9 +56,14 @@ pub struct AgentOptions {
     pub task_bytes_max: usize,
     /// Bytes of all pages of one agent.
     pub stored_bytes_max: u64,
+    /// Agents whose guests are there at once; those above wait for one to end.
+    pub live_max: u32,
     /// Agents that have ended and are still shown.
     pub exited_max: usize,
 }
+
+/// Guests that are left to the tools of agents, however many agents there are.
+const TOOL_INSTANCES: u32 = 200;
 
 impl AgentOptions {
     /// These models and programs, and the defaults.
@@ -72,6 +78,7 @@ impl AgentOptions {
             message_bytes_max: 1 << 20,
             task_bytes_max: 1 << 20,
             stored_bytes_max: 256 << 20,
+            live_max: instances_max().saturating_sub(TOOL_INSTANCES).max(1),
             exited_max: 1_024,
         }
     }
@@ -124,6 +131,8 @@ pub struct Agents {
 
 struct Own {
     executor: Executor,
+    /// One permit for each guest that may be there.
+    live: tokio::sync::Semaphore,
     table: Mutex<Table>,
     /// The names of providers; their places are their numbers.
     providers: Mutex<Vec<String>>,
@@ -158,8 +167,10 @@ impl Agents {
         });
         let executor = Executor::start(options.schedule.clone(), 0, nudge)
             .map_err(|error| Fault::Host(format!("no thread for guests: {error}")))?;
+        let live = usize::try_from(options.live_max).unwrap_or(usize::MAX);
         let own = Own {
             executor,
+            live: tokio::sync::Semaphore::new(live.min(tokio::sync::Semaphore::MAX_PERMITS)),
             table: Mutex::default(),
             providers: Mutex::default(),
             runtime: tokio::runtime::Handle::current(),

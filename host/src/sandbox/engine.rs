@@ -33,8 +33,23 @@ pub enum Profile {
     Daemon,
 }
 
-/// Slots of the daemon's pool.
-const POOL_INSTANCES: u32 = 1_000;
+/// Slots of the daemon's pool at most: ten thousand agents that live, and the tools that they call.
+const POOL_INSTANCES_MAX: u32 = 10_400;
+/// Memory maps that a suspended guest takes in the pool (measured with a guest of Rust's std), and
+/// those that are left to the rest of the process.
+const MAPS_PER_INSTANCE: u32 = 6;
+const MAPS_LEFT: u32 = 3_000;
+/// Linux' own default, where the system does not say.
+const MAPS_DEFAULT: u32 = 65_530;
+
+/// How many guests can be suspended at once in this process: what the system allows in memory maps,
+/// and the pool's slots.
+pub fn instances_max() -> u32 {
+    #[expect(clippy::disallowed_methods, reason = "a number of the system's, no path of anybody's")]
+    let said = std::fs::read_to_string("/proc/sys/vm/max_map_count");
+    let maps = said.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(MAPS_DEFAULT);
+    (maps.saturating_sub(MAPS_LEFT) / MAPS_PER_INSTANCE).clamp(100, POOL_INSTANCES_MAX)
+}
 /// Core instances, memories and tables that one component may take from the pool: what Rust, C and
 /// their adapters need. Guests of other toolchains are larger and get memory on demand.
 const POOL_CORE_INSTANCES: u32 = 8;
@@ -95,16 +110,17 @@ fn base_config() -> Config {
 }
 
 fn pool() -> PoolingAllocationConfig {
+    let instances = instances_max();
     let mut pool = PoolingAllocationConfig::new();
-    pool.total_component_instances(POOL_INSTANCES)
-        .total_core_instances(POOL_INSTANCES * POOL_CORE_INSTANCES)
+    pool.total_component_instances(instances)
+        .total_core_instances(instances * POOL_CORE_INSTANCES)
         .max_core_instances_per_component(POOL_CORE_INSTANCES)
-        .total_memories(POOL_INSTANCES * POOL_MEMORIES)
+        .total_memories(instances * POOL_MEMORIES)
         .max_memories_per_component(POOL_MEMORIES)
-        .total_tables(POOL_INSTANCES * POOL_TABLES)
+        .total_tables(instances * POOL_TABLES)
         .max_tables_per_component(POOL_TABLES)
         .table_elements(POOL_TABLE_ELEMENTS)
-        .total_stacks(POOL_INSTANCES)
+        .total_stacks(instances)
         .max_memory_size(POOL_MEMORY_BYTES)
         .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
         // The kernel tells which pages a guest wrote, and only those are reset, in place. Without

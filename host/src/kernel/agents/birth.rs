@@ -190,7 +190,10 @@ impl Agents {
         let setup = self.setup(&process, &turn);
         let finished = Arc::new(OnceLock::new());
         let (kernel, lived, told) = (self.kernel(), Arc::clone(&process), Arc::clone(&finished));
+        let own = Arc::clone(&self.own);
         let life = async move {
+            // The semaphore is never closed, so the only way not to get a permit is to be ended.
+            let Ok(_permit) = own.live.acquire().await else { return };
             let program = &lived.plugin.program;
             let finished = kernel.parts.loading.sandbox().agent(program, setup, &lived.task).await;
             let _once = told.set(finished);
