@@ -69,7 +69,7 @@ impl Bench {
         let mut config = Config::load(Some(&file)).expect("loads");
         let guests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/guests/dist");
         config.plugin_path = vec![folder.path().to_owned(), guests];
-        let kernel = Kernel::builder().profile(Profile::Daemon).cache(cache, None).build().await;
+        let kernel = Kernel::builder().profile(Profile::Host).cache(cache, None).build().await;
         let kernel = kernel.expect("a kernel");
         let models =
             Models::new(ModelOptions::default(), Arc::new(|_: &str| None)).expect("models");

@@ -31,9 +31,14 @@ pub enum Profile {
     OneShot,
     /// Many instances for a long time: slots reserved at the start and used again.
     Daemon,
+    /// Thousands of agents: as many slots as the system's memory maps allow. They take a third of a
+    /// process's addresses, so there is one such engine in a process.
+    Host,
 }
 
-/// Slots of the daemon's pool at most: ten thousand agents that live, and the tools that they call.
+/// Slots of a daemon's pool.
+const POOL_INSTANCES: u32 = 1_000;
+/// Slots of the largest pool: ten thousand agents that live, and the tools that they call.
 const POOL_INSTANCES_MAX: u32 = 10_400;
 /// Memory maps that a suspended guest takes in the pool (measured with a guest of Rust's std), and
 /// those that are left to the rest of the process.
@@ -86,8 +91,13 @@ pub fn engine(profile: Profile, concurrency: Concurrency) -> wasmtime::Result<(E
         // A call that is under way then has no stack of its own, which no limit would count.
         config.wasm_component_model_async_stackful(false).wasm_component_model_threading(false);
     }
-    if profile == Profile::Daemon {
-        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool()));
+    let instances = match profile {
+        Profile::OneShot => None,
+        Profile::Daemon => Some(POOL_INSTANCES),
+        Profile::Host => Some(instances_max()),
+    };
+    if let Some(instances) = instances {
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(instances)));
     }
     let engine = Engine::new(&config)?;
     let ticker = Ticker::start(&engine)?;
@@ -109,8 +119,7 @@ fn base_config() -> Config {
     config
 }
 
-fn pool() -> PoolingAllocationConfig {
-    let instances = instances_max();
+fn pool(instances: u32) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
         .total_core_instances(instances * POOL_CORE_INSTANCES)
