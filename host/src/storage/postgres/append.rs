@@ -62,6 +62,11 @@ impl Writer {
         self.connection = None;
     }
 
+    #[cfg(test)]
+    pub(super) fn connection(&mut self) -> &mut PgConnection {
+        &mut self.connection.as_mut().expect("invariant: the last write succeeded").0
+    }
+
     /// Commits the batch, or leaves nothing of it. Returns the numbers of its new chains. With
     /// `doubtful`, it may have been committed already: then it is looked up first.
     async fn attempt(

@@ -2,7 +2,6 @@
 //! `keyvalue_usage` from its first statement on; dropped half way, its connection is closed and
 //! the server rolls back.
 
-use super::connect::Trouble;
 use super::read::text;
 use super::{PostgresStorage, StorageError, TRY_TIME, Tries, ask, within};
 use crate::storage::keyvalue::{KEYS_PAGE, PAIRS_PAGE, QUOTA_BYTES, charge, check, sum};
@@ -10,7 +9,6 @@ use crate::storage::{Answer, Bucket, KeyPage, KeyValue, Pair, PairKey};
 use futures::FutureExt;
 use sqlx::Row;
 use sqlx::postgres::{PgConnection, PgRow};
-use std::cell::Cell;
 
 type Result<T> = std::result::Result<T, StorageError>;
 

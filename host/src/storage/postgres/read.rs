@@ -48,7 +48,7 @@ pub(super) async fn chains(
              WHERE number < $1 ORDER BY number DESC LIMIT $2",
         )
         .bind(*number),
-        ChainRange::Ids(first, last) => sqlx::query(
+        ChainRange::Ids(first, _) => sqlx::query(
             "SELECT number, id, opened_us, plugin, first, link FROM chains \
              WHERE id BETWEEN $1 AND $3 ORDER BY id LIMIT $2",
         )
