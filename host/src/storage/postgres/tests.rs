@@ -131,6 +131,49 @@ async fn what_cannot_be_reached_is_told_without_the_password() {
 
 #[tokio::test]
 #[ignore = "needs PostgreSQL: tests/run.sh"]
+async fn a_certificate_is_checked_as_the_address_says() {
+    let Some(ca) = std::env::var_os("AOS_TEST_POSTGRES_CA") else {
+        panic!("AOS_TEST_POSTGRES_CA names no certificate: the server was started without TLS");
+    };
+    let with = |mode: &str, ca: Option<&str>, host: &str| {
+        let mut url = schema(&server());
+        url.set_host(Some(host)).unwrap();
+        url.query_pairs_mut().append_pair("sslmode", mode);
+        if let Some(ca) = ca {
+            url.query_pairs_mut().append_pair("sslrootcert", ca);
+        }
+        url
+    };
+    let ca = ca.to_str();
+    for (mode, ca, host, trusted) in [
+        ("require", None, "localhost", true),
+        ("verify-full", ca, "localhost", true),
+        ("verify-ca", ca, "127.0.0.1", true),
+        ("verify-full", ca, "127.0.0.1", false),
+        ("verify-full", None, "localhost", false),
+        ("verify-ca", None, "localhost", false),
+    ] {
+        let url = with(mode, ca, host);
+        match PostgresStorage::open(parsed(&url)).await {
+            Ok(store) => {
+                assert!(trusted, "{mode} with {ca:?} at {host}");
+                let mut lease = store.lease().await.unwrap();
+                let ssl = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
+                let ssl = sqlx::query_scalar::<_, bool>(ssl).fetch_one(&mut lease.connection);
+                assert!(ssl.await.unwrap(), "{mode} with {ca:?} at {host}");
+                drop(lease);
+                drop_schema(&url).await;
+            }
+            Err(error) => {
+                assert!(!trusted, "{mode} with {ca:?} at {host}: {error}");
+                assert!(matches!(error, StorageError::Unreachable { .. }), "{error}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: tests/run.sh"]
 async fn an_address_that_does_not_answer_is_left_in_time() {
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = silent.local_addr().unwrap().port();
