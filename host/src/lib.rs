@@ -5,7 +5,7 @@
 //! one door, [`scheduler`] who is next and who may spend what (pure), [`sandbox`] wasmtime, limits,
 //! what guests import, [`capability`] grants and the one gate, [`model`] language models and their
 //! providers, [`pager`] the window, eviction and recall (pure), [`journal`] the hash-chained record,
-//! [`storage`] SQLite, [`types`] the words all share.
+//! [`storage`] SQLite and PostgreSQL, [`types`] the words all share.
 //!
 //! # The walk of one call
 //! `cli::run`, [`kernel::Kernel::submit`] checks the arguments and has the accepted row sealed →

@@ -180,7 +180,8 @@ impl Copying<'_> {
                 }
                 let seq = row.seq;
                 let sealed = sealed(&key, row);
-                self.push(sealed.ok_or_else(|| CopyError::Unknown { id: id.clone(), seq })?).await?;
+                self.push(sealed.ok_or_else(|| CopyError::Unknown { id: id.clone(), seq })?)
+                    .await?;
             }
         }
         if seen < rows {

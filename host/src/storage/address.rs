@@ -99,7 +99,9 @@ impl StoreUrl {
     /// Fails with `Unreachable`, `Corrupt`, `Newer`, `Busy` or `Full`.
     pub async fn open(&self) -> Result<Arc<dyn Storage>, StorageError> {
         match self {
-            Self::Sqlite(_) | Self::Memory => Ok(Arc::new(sqlite::SqliteStorage::open(self).await?)),
+            Self::Sqlite(_) | Self::Memory => {
+                Ok(Arc::new(sqlite::SqliteStorage::open(self).await?))
+            }
             #[cfg(feature = "postgres")]
             Self::Postgres(url) => {
                 Ok(Arc::new(super::postgres::PostgresStorage::open(url.clone()).await?))

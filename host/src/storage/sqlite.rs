@@ -169,12 +169,9 @@ fn explain(path: &Path, doing: &'static str, error: &sqlx::Error) -> StorageErro
     let reason = error.as_database_error().map_or_else(|| error.to_string(), |e| e.to_string());
     match code(error) {
         // PERM, READONLY, CANTOPEN, AUTH
-        Some(3 | 8 | 14 | 23) => StorageError::Unreachable {
-            place,
-            done: "written",
-            reason,
-            instead: ANOTHER_PLACE,
-        },
+        Some(3 | 8 | 14 | 23) => {
+            StorageError::Unreachable { place, done: "written", reason, instead: ANOTHER_PLACE }
+        }
         // CORRUPT, NOTADB
         Some(11 | 26) => StorageError::Corrupt { place, reason },
         Some(13) => StorageError::Full { place },

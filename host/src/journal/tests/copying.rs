@@ -42,7 +42,10 @@ async fn a_store_with_runs_of_its_own_keeps_them_and_registers_the_others_after(
     let copied = copy(&*from, &*to, false).await.unwrap();
     assert_eq!((copied.chains, copied.rows, copied.links_kept), (3, 24, false));
     let both = Copy::of(&*to).await;
-    assert_eq!((both.id, &both.chains[..3], &both.rows[..24]), (own.id, &own.chains[..], &own.rows[..]));
+    assert_eq!(
+        (both.id, &both.chains[..3], &both.rows[..24]),
+        (own.id, &own.chains[..], &own.rows[..])
+    );
     let hash = |row: &StoredRow| row.hash.clone();
     let copies: Vec<_> = both.rows[24..].iter().map(hash).collect();
     assert_eq!(copies, rows(&from).await.iter().map(hash).collect::<Vec<_>>());

@@ -84,7 +84,8 @@ async fn what_is_changed_in_the_tables_is_found() {
     three_chains(&store).await;
     let mut heads = Vec::new();
     write_heads(&*store, &mut heads).await.unwrap();
-    edit(&address, "DELETE FROM journal WHERE chain = 3; DELETE FROM chains WHERE number = 3").await;
+    edit(&address, "DELETE FROM journal WHERE chain = 3; DELETE FROM chains WHERE number = 3")
+        .await;
     assert!(verify(&*store).await.unwrap().is_clean(), "a cut end shows only against a head");
     assert!(!verify_against(&*store, Cursor::new(&heads)).await.unwrap().is_clean());
     edit(&address, DROP).await;

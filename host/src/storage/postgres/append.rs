@@ -3,8 +3,8 @@
 use super::connect::Trouble;
 use super::{IDLE_MAX, PostgresStorage, StorageError, TRY_TIME, Tries, within};
 use crate::storage::{Batch, ChainId, Durability, NewChain, SealedRow, link};
-use sqlx::postgres::PgConnection;
 use sqlx::Row;
+use sqlx::postgres::PgConnection;
 use std::collections::HashMap;
 use std::time::Instant;
 

@@ -36,7 +36,10 @@ impl Target {
     pub(super) fn new(url: PostgresUrl) -> Result<Self, StorageError> {
         let options = PgConnectOptions::from_url(url.secret()).map_err(|error| {
             // The driver's words may quote the address.
-            tracing::debug!("the driver refused the address with {} bytes", error.to_string().len());
+            tracing::debug!(
+                "the driver refused the address with {} bytes",
+                error.to_string().len()
+            );
             let hint = " (a parameter has a value that cannot be)".to_owned();
             StorageError::Url { text: url.to_string(), hint }
         })?;

@@ -184,9 +184,7 @@ async fn apply(
     .fetch_one(&mut *connection)
     .await?;
     match change {
-        Change::Set(value) => {
-            Ok(put(connection, bucket, key, value, used).await?.map(|()| 0))
-        }
+        Change::Set(value) => Ok(put(connection, bucket, key, value, used).await?.map(|()| 0)),
         Change::Delete => delete(connection, bucket, key, used).await.map(|()| Ok(0)),
         Change::Increment(delta) => {
             let stored: Option<Vec<u8>> = sqlx::query_scalar(

@@ -177,7 +177,8 @@ async fn a_certificate_is_checked_as_the_address_says() {
 async fn an_address_that_does_not_answer_is_left_in_time() {
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = silent.local_addr().unwrap().port();
-    let url: Url = format!("postgres://me:pw@127.0.0.1:{port}/d?connect_timeout=1").parse().unwrap();
+    let url: Url =
+        format!("postgres://me:pw@127.0.0.1:{port}/d?connect_timeout=1").parse().unwrap();
     let error = PostgresStorage::open(parsed(&url)).await.unwrap_err();
     assert!(matches!(error, StorageError::Unreachable { .. }), "{error}");
     assert!(error.to_string().contains("no answer within 1 s"), "{error}");

@@ -146,7 +146,10 @@ pub(super) async fn compact(store: &PostgresStorage) -> Result<Compacted, Storag
     // Each a statement of its own, since VACUUM runs in no transaction. FULL would lock all out.
     for table in ["store", "chains", "journal", "keyvalue", "keyvalue_usage"] {
         let vacuum = format!("VACUUM (ANALYZE) {table}");
-        sqlx::raw_sql(AssertSqlSafe(vacuum)).execute(&mut lease.connection).await.map_err(failed)?;
+        sqlx::raw_sql(AssertSqlSafe(vacuum))
+            .execute(&mut lease.connection)
+            .await
+            .map_err(failed)?;
     }
     let after_bytes = size(&mut lease.connection).await.map_err(failed)?;
     lease.done();

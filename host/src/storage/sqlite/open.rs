@@ -1,8 +1,6 @@
 //! Opening: the file and its rights, the connection, the schema version.
 
-use super::{
-    BUSY_TIMEOUT, Patience, READERS_MAX, SchemaVersions, StorageError, StoreUrl, explain,
-};
+use super::{BUSY_TIMEOUT, Patience, READERS_MAX, SchemaVersions, StorageError, StoreUrl, explain};
 use crate::storage::error::ANOTHER_PLACE;
 use rustix::fs::Access;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteSynchronous};

@@ -28,9 +28,8 @@ pub(super) async fn check(store: &SqliteStorage) -> Result<Vec<String>, StorageE
 }
 
 async fn findings(connection: &mut SqliteConnection) -> sqlx::Result<Vec<String>> {
-    let mut found: Vec<String> = sqlx::query_scalar("PRAGMA integrity_check(100)")
-        .fetch_all(&mut *connection)
-        .await?;
+    let mut found: Vec<String> =
+        sqlx::query_scalar("PRAGMA integrity_check(100)").fetch_all(&mut *connection).await?;
     found.retain(|line| line != "ok");
     let strays = sqlx::query("PRAGMA foreign_key_check").fetch_all(&mut *connection).await?;
     if !strays.is_empty() {
