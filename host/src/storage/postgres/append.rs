@@ -259,8 +259,8 @@ fn column(rows: &[SealedRow], field: impl Fn(&SealedRow) -> &[u8]) -> Vec<&[u8]>
 /// Three statements in one round trip. Each sees what was committed before it began, so the newest
 /// chain is read after the lock was got.
 const BEGIN: &str = "BEGIN; SELECT one FROM store WHERE one = 1 FOR UPDATE; \
-    SELECT coalesce(c.number, 0), coalesce(c.link, s.id) \
-    FROM store s LEFT JOIN (SELECT number, link FROM chains ORDER BY number DESC LIMIT 1) c ON true";
+    SELECT coalesce(c.number, 0), coalesce(c.link, s.id) FROM store s \
+    LEFT JOIN (SELECT number, link FROM chains ORDER BY number DESC LIMIT 1) c ON true";
 
 /// Begins a transaction and gives the new chains the next numbers and links.
 async fn begin(

@@ -34,13 +34,8 @@ const SETTINGS: [(&str, &str); 6] = [
 
 impl Target {
     pub(super) fn new(url: PostgresUrl) -> Result<Self, StorageError> {
-        let options = PgConnectOptions::from_url(url.secret()).map_err(|error| {
-            // The driver's words may quote the address.
-            tracing::debug!(
-                "the driver refused the address with {} bytes",
-                error.to_string().len()
-            );
-            let hint = " (a parameter has a value that cannot be)".to_owned();
+        let options = PgConnectOptions::from_url(url.secret()).map_err(|_may_quote_it| {
+            let hint = " (host, hostaddr or port is none)".to_owned();
             StorageError::Url { text: url.to_string(), hint }
         })?;
         let options = options
@@ -95,7 +90,8 @@ pub(super) enum Trouble {
     Closed,
 }
 
-/// The server's code, if it was the server. <https://www.postgresql.org/docs/current/errcodes-appendix.html>
+/// The server's code, if it was the server.
+/// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
 pub(super) fn code(error: &sqlx::Error) -> String {
     error.as_database_error().and_then(|error| error.code()).unwrap_or_default().into_owned()
 }
