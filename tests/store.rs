@@ -7,7 +7,7 @@ const SUM: &str = r#"{"expression":"1+2"}"#;
 /// Two runs, one of them denied something.
 fn some_runs(user: &User, store: &str) {
     user.run(&["run", &plugin("calculator"), "-i", SUM, "--store", store]).expect(0);
-    let read = ["--tool", "read", "-i", r#"{"path":"/etc/hostname"}"#];
+    let read = ["--tool", "read_file", "-i", r#"{"path":"/etc/hostname"}"#];
     let call = ["run", &plugin("files"), "--store", store];
     user.run(&[&call[..], &read].concat()).expect(3);
 }

@@ -28,7 +28,6 @@ pub use record::{
 };
 
 use futures::future::BoxFuture;
-use std::sync::Arc;
 
 /// What a store answers with: boxed, so that stores can be used as `dyn Storage`.
 pub type Answer<'a, T> = BoxFuture<'a, Result<T, StorageError>>;
