@@ -116,7 +116,8 @@ async fn indexes(connection: &mut PgConnection) -> sqlx::Result<Vec<String>> {
             Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("XX002") => {
                 found.push(format!("the index {name} is damaged: {}", error.message()));
             }
-            other => drop(other?),
+            Ok(_) => {}
+            Err(error) => return Err(error),
         }
     }
     Ok(found)
