@@ -8,8 +8,9 @@ use aos_host::kernel::{Fault, Kernel, SessionOptions, Streams};
 use aos_host::sandbox::state::Input;
 use aos_host::sandbox::stdio::Sink;
 use aos_host::storage::{
-    Answer, Batch, Bucket, ChainHead, ChainRange, ChainRecord, Durability, KeyPage, KeyValue,
-    RowRange, Storage, StorageError, StoreHead, StoreUrl, StoredRow, Tally,
+    Answer, Batch, Bucket, ChainHead, ChainRange, ChainRecord, Compacted, Durability, KeyPage,
+    KeyValue, Pair, PairKey, RowRange, SchemaVersions, Storage, StorageError, StoreHead, StoreId,
+    StoreUrl, StoredRow, Tally,
 };
 use aos_host::types::Syscall;
 use serde_json::json;
@@ -33,7 +34,7 @@ impl Storage for Filling {
         match left {
             Ok(_) => self.inner.append(batch, durability),
             Err(_) => {
-                Box::pin(async { Err(StorageError::Full { path: PathBuf::from("journal.db") }) })
+                Box::pin(async { Err(StorageError::Full { place: "journal.db".to_owned() }) })
             }
         }
     }
@@ -56,6 +57,22 @@ impl Storage for Filling {
 
     fn tally(&self, chain: i64) -> Answer<'_, Vec<Tally>> {
         self.inner.tally(chain)
+    }
+
+    fn schema(&self) -> SchemaVersions {
+        self.inner.schema()
+    }
+
+    fn adopt(&self, id: StoreId) -> Answer<'_, ()> {
+        self.inner.adopt(id)
+    }
+
+    fn check(&self) -> Answer<'_, Vec<String>> {
+        self.inner.check()
+    }
+
+    fn compact(&self) -> Answer<'_, Compacted> {
+        self.inner.compact()
     }
 
     fn close(&self) -> Answer<'_, ()> {
@@ -86,6 +103,10 @@ impl KeyValue for Filling {
 
     fn kv_increment<'a>(&'a self, bucket: Bucket<'a>, key: &'a str, delta: i64) -> Answer<'a, i64> {
         self.inner.kv_increment(bucket, key, delta)
+    }
+
+    fn kv_pairs<'a>(&'a self, after: Option<&'a PairKey>) -> Answer<'a, Vec<Pair>> {
+        self.inner.kv_pairs(after)
     }
 }
 

@@ -14,5 +14,6 @@ mod hostile;
 mod languages;
 mod newcomer;
 mod pager;
+mod store;
 mod support;
 mod tidy;

@@ -2,7 +2,8 @@
 # Installs what is missing, rebuilds every guest from source, and runs everything.
 #
 #   bash tests/run.sh                 all of it
-#   bash tests/run.sh --without NAME  leaves out one part: guests, lint, project, languages
+#   bash tests/run.sh --without NAME  leaves out one part: guests, lint, project,
+#                                     languages, postgres
 #   bash tests/run.sh --long          also what takes long: guests in Python and JavaScript, and
 #                                     the benches with their budgets
 #
@@ -16,7 +17,7 @@ while [ $# -gt 0 ]; do
     case $1 in
         --without) without+=("${2:?--without needs a name}"); shift 2 ;;
         --long) long=yes; shift ;;
-        -h | --help) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 0 ;;
+        -h | --help) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 0 ;;
         *) echo "run.sh: there is no option $1" >&2; exit 2 ;;
     esac
 done
@@ -41,6 +42,15 @@ need cc "install a C compiler: SQLite and the engine's runtime are built with it
 
 # One profile builds everything the tests run, so that the engine is compiled once.
 tests() { cargo test --release --locked -p aos-host "$@"; }
+
+# What is started or made here goes with the script, however it ends.
+folder=
+postgres=
+clean_up() {
+    [ -z "$postgres" ] || bash tests/postgres.sh stop "$postgres"
+    [ -z "$folder" ] || rm -rf "$folder"
+}
+trap clean_up EXIT
 
 if wanted lint; then
     cargo fmt --all --check
@@ -67,8 +77,22 @@ fi
 echo "== host ($SECONDS s)"
 tests
 
+if wanted postgres; then
+    # A server that is there is used; else one is started for these tests alone.
+    if [ -z "${AOS_TEST_POSTGRES:-}" ]; then
+        postgres=$(mktemp -d)
+        started=$(bash tests/postgres.sh start "$postgres") || {
+            echo "run.sh: without a server, leave these tests out: --without postgres" >&2
+            exit 1
+        }
+        while read -r line; do export "${line?}"; done <<<"$started"
+    fi
+    tests -- --ignored postgres
+fi
+
 echo "== the README's first command ($SECONDS s)"
-answer=$(cargo run --release --locked -p aos-host -- run plugins/dist/calculator.wasm \
+answer=$(cargo run --release --locked -p aos-host -- \
+    run plugins/dist/calculator.wasm \
     --store memory: --input '{"expression":"(2+3)*4^2"}')
 [ "$answer" = 80 ] || { echo "run.sh: it printed $answer instead of 80" >&2; exit 1; }
 
@@ -76,7 +100,6 @@ if wanted project; then
     # A new tool: every command that `aos-host new` prints.
     host=$PWD/target/release/aos-host
     folder=$(mktemp -d)
-    trap 'rm -rf "$folder"' EXIT
     (
         cd "$folder"
         export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$OLDPWD/target/new-tool}

@@ -21,6 +21,7 @@ mod run;
 mod serve;
 mod signals;
 mod simulate;
+mod store;
 pub mod team;
 mod terminal;
 mod top;
@@ -40,7 +41,8 @@ use crate::storage::StoreUrl;
 #[derive(Debug, Parser)]
 #[command(name = "aos-host", version, after_help = exit::HELP, max_term_width = 100)]
 struct Cli {
-    /// Where the journal is: sqlite:PATH or memory: [env: AOS_STORE]
+    /// Where the journal is: sqlite:PATH, postgres://USER@HOST/DATABASE or memory:
+    /// [env: AOS_STORE]
     #[arg(long, global = true, value_name = "URL")]
     store: Option<String>,
     /// The configuration file, instead of aos.toml in the user's configuration folder
@@ -87,6 +89,9 @@ enum Command {
     /// Read the journal: what was run, what it did, what it was denied
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// Look after the store: its schema, its health, its size, a copy elsewhere
+    #[command(subcommand)]
+    Store(store::StoreCommand),
     /// Look at or clear the compiled components
     #[command(subcommand)]
     Cache(cache::CacheCommand),
@@ -198,6 +203,7 @@ fn dispatch(cli: Cli) -> Result<Code, Failure> {
         Command::Inspect(arguments) => block_on(inspect::inspect(&config, arguments)),
         Command::New(arguments) => new::new(&arguments),
         Command::Audit(command) => block_on(audit::audit(&config, command)),
+        Command::Store(command) => block_on(store::store(&config, command)),
         Command::Cache(command) => cache::cache(&config, &command),
         Command::Context(command) => context::context(&command),
         Command::Simulate(arguments) => simulate::run(&arguments),

@@ -18,6 +18,7 @@
 //! [`verify_against`]).
 
 mod chain;
+mod copy;
 mod error;
 mod export;
 mod heads;
@@ -33,6 +34,7 @@ mod tests;
 
 pub use crate::storage::{ChainId, Digest};
 pub use chain::{Chain, Seq};
+pub use copy::{Copied, CopyError, copy};
 pub use error::JournalError;
 pub use export::{Exported, export, verify_export};
 pub use heads::write_heads;

@@ -5,7 +5,8 @@
 //! [`kernel`] sessions, agents and the one door, [`scheduler`] who is next and who may spend what
 //! (pure), [`sandbox`] wasmtime, limits, what guests import, [`capability`] grants and the one
 //! gate, [`model`] language models and their providers, [`pager`] the window, eviction and recall
-//! (pure), [`journal`] the hash-chained record, [`storage`] SQLite, [`types`] the words all share.
+//! (pure), [`journal`] the hash-chained record, [`storage`] SQLite and PostgreSQL, [`types`] the
+//! words all share.
 //!
 //! # The walk of one call
 //! `cli::run`, [`kernel::Kernel::submit`] checks the arguments and has the accepted row sealed →

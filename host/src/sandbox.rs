@@ -143,6 +143,14 @@ impl Sandbox {
         self.load_on(made(&self.on_demand, Concurrency::Off)?, name, hash, &binary)
     }
 
+    /// How many guests can be suspended at once on this sandbox's engine.
+    pub fn instances_max(&self) -> u32 {
+        match self.services.profile {
+            Profile::Daemon => engine::POOL_INSTANCES,
+            Profile::OneShot | Profile::Host => engine::instances_max(),
+        }
+    }
+
     /// Has every running agent look at its turn now, not at the next tick; other guests have none.
     pub fn nudge(&self) {
         self.main.engine.increment_epoch();

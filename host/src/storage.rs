@@ -1,32 +1,33 @@
 //! The disk: one transactional store for the journal and for the key-value pairs of plugins.
 //!
 //! Knows bytes, order and transactions; knows nothing of what a row means, of grants or of agents.
-//! [`Storage`] is the whole contract: SQLite implements it (`memory:` is SQLite in memory), and a
-//! server database can be a second implementation under the same conformance tests.
+//! [`Storage`] is the whole contract. SQLite implements it (`memory:` is SQLite in memory), and so
+//! does PostgreSQL, where the feature `postgres` is on; both pass the same conformance tests.
 //!
 //! # Protocol
 //! One writer calls [`Storage::append`], one batch at a time; a batch is one transaction. Readers
 //! may read beside it and see committed batches only.
 
+mod address;
 mod error;
 pub mod keyvalue;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 mod record;
 pub mod sqlite;
 
 #[cfg(test)]
 pub(crate) mod conformance;
 
+pub use address::{PostgresUrl, StoreUrl};
 pub use error::StorageError;
-pub use keyvalue::{Bucket, KeyPage, KeyValue};
+pub use keyvalue::{Bucket, KeyPage, KeyValue, Pair, PairKey};
 pub use record::{
     ChainHead, ChainId, ChainKey, ChainRecord, Digest, Hex, NewChain, NotHex, SealedRow, StoreHead,
     StoreId, StoredRow, Texts, from_hex, link,
 };
 
 use futures::future::BoxFuture;
-use std::path::PathBuf;
-use std::str::FromStr;
-use std::sync::Arc;
 
 /// What a store answers with: boxed, so that stores can be used as `dyn Storage`.
 pub type Answer<'a, T> = BoxFuture<'a, Result<T, StorageError>>;
@@ -36,39 +37,8 @@ pub const PAGE_ROWS_MAX: usize = 1024;
 /// A page ends after the row that takes it over this size, in bytes.
 pub const PAGE_BYTES_MAX: usize = 4 << 20;
 
-/// Where the store is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StoreUrl {
-    /// `sqlite:PATH`: a file, created with its directory when missing.
-    Sqlite(PathBuf),
-    /// `memory:`: gone when the store is dropped.
-    Memory,
-}
-
-impl FromStr for StoreUrl {
-    type Err = StorageError;
-
-    fn from_str(text: &str) -> Result<Self, StorageError> {
-        let refuse = |hint| Err(StorageError::Url { text: text.to_owned(), hint });
-        match text.split_once(':') {
-            Some(("memory", "")) => Ok(Self::Memory),
-            Some(("memory", _)) => refuse(" (nothing follows `memory:`)"),
-            Some(("sqlite", "")) => refuse(" (the path is missing)"),
-            Some(("sqlite", path)) if path.contains('\0') => refuse(" (the path has a zero byte)"),
-            Some(("sqlite", path)) => Ok(Self::Sqlite(PathBuf::from(path))),
-            Some(("postgres" | "postgresql", _)) => refuse(" (PostgreSQL is not in this version)"),
-            _ => refuse(""),
-        }
-    }
-}
-
-impl StoreUrl {
-    /// Opens the store, creating or migrating it first when needed. Needs a tokio runtime.
-    /// Fails with `Unwritable`, `Corrupt`, `Newer`, `Busy` or `Full`.
-    pub async fn open(&self) -> Result<Arc<dyn Storage>, StorageError> {
-        Ok(Arc::new(sqlite::SqliteStorage::open(self).await?))
-    }
-}
+/// How many findings [`Storage::check`] lists at most.
+pub const FINDINGS_MAX: usize = 100;
 
 /// What an answered [`Storage::append`] promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,6 +102,24 @@ pub struct Tally {
     pub rows: i64,
 }
 
+/// Versions of the schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SchemaVersions {
+    /// What was found when it was opened; 0 for a store that was created then.
+    pub before: i64,
+    /// What it has now: the newest this program knows.
+    pub now: i64,
+}
+
+/// How large a store was and is, in bytes on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Compacted {
+    /// Before.
+    pub before_bytes: u64,
+    /// After.
+    pub after_bytes: u64,
+}
+
 /// A transactional store. Every method fails with a [`StorageError`] that names the store.
 pub trait Storage: KeyValue + Send + Sync {
     /// Where it is, for messages.
@@ -156,6 +144,21 @@ pub trait Storage: KeyValue + Send + Sync {
 
     /// The rows of one chain, counted by kind and verdict.
     fn tally(&self, chain: i64) -> Answer<'_, Vec<Tally>>;
+
+    /// Which version of the schema it had when it was opened, and which it has.
+    fn schema(&self) -> SchemaVersions;
+
+    /// Gives an empty store the id of another, of which it is to become a copy. Fails with
+    /// `Failed` when it has chains.
+    fn adopt(&self, id: StoreId) -> Answer<'_, ()>;
+
+    /// Has the database look over itself. Returns what is wrong, a sentence each, at most
+    /// [`FINDINGS_MAX`]; what a row says is not looked at (the journal's verification does that).
+    fn check(&self) -> Answer<'_, Vec<String>>;
+
+    /// Gives back what removed rows took, and brings the planner's figures up to date. Others may
+    /// read and write meanwhile, but may have to wait. Takes as long as it takes: it has no limit.
+    fn compact(&self) -> Answer<'_, Compacted>;
 
     /// Tidies up and lets go of the store; it answers nothing afterwards. Optional: a store that
     /// is never closed loses nothing, so a short-lived process skips it (closing may sync).

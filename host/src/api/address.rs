@@ -54,6 +54,8 @@ impl Address {
                 let key = real.as_os_str().as_encoded_bytes().to_vec();
                 (format!("sqlite:{}", real.display()), key, Some(PathBuf::from(lock)))
             }
+            // One host of it on this machine; between machines each agent's lease decides.
+            StoreUrl::Postgres(url) => (url.to_string(), url.to_string().into_bytes(), None),
             StoreUrl::Memory => ("memory:".to_owned(), b"memory:".to_vec(), None),
         };
         let digest = blake3::hash(&key).to_hex();
@@ -64,7 +66,10 @@ impl Address {
                         folder";
             return Err(ApiError::path(socket, what));
         }
-        let lock = lock.unwrap_or_else(|| folder.join("memory.lock"));
+        let lock = lock.unwrap_or_else(|| match store {
+            StoreUrl::Memory => folder.join("memory.lock"),
+            StoreUrl::Sqlite(_) | StoreUrl::Postgres(_) => socket.with_extension("lock"),
+        });
         Ok(Self { store: name, folder, socket, lock })
     }
 

@@ -73,15 +73,7 @@ pub async fn audit(config: &Config, command: AuditCommand) -> Result<Code, Failu
         let head = head.as_ref().map(open).transpose()?;
         return tell(&verify_export(open(path)?, head)?, *output);
     }
-    if let StoreUrl::Sqlite(path) = &config.store
-        && !path.exists()
-    {
-        return Err(Failure::usage(format!(
-            "there is no journal at {} yet; `aos-host run` writes one",
-            path.display()
-        )));
-    }
-    let store = config.store.open().await.map_err(Failure::host)?;
+    let store = opened(&config.store).await?;
     match command {
         AuditCommand::List { limit, output } => {
             let runs = list(&*store, None, limit).await?;
@@ -111,6 +103,19 @@ pub async fn audit(config: &Config, command: AuditCommand) -> Result<Code, Failu
             exported(&store, what).await
         }
     }
+}
+
+/// Opens a store that is there: reading makes no file.
+pub(super) async fn opened(store: &StoreUrl) -> Result<Arc<dyn Storage>, Failure> {
+    if let StoreUrl::Sqlite(path) = store
+        && !path.exists()
+    {
+        return Err(Failure::usage(format!(
+            "there is no journal at {} yet; `aos-host run` writes one",
+            path.display()
+        )));
+    }
+    store.open().await.map_err(Failure::host)
 }
 
 fn open(path: &PathBuf) -> Result<BufReader<File>, Failure> {
@@ -261,12 +266,12 @@ fn heads_json(heads: &[u8]) -> String {
 }
 
 /// A number and its noun.
-fn count(number: u64, noun: &str) -> String {
+pub(super) fn count(number: u64, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 /// Says what a verification found; anything found is a failure of the host's own record.
-fn tell(report: &Report, format: Format) -> Result<Code, Failure> {
+pub(super) fn tell(report: &Report, format: Format) -> Result<Code, Failure> {
     if format == Format::Json {
         let problems = report.problems.iter().map(|problem| {
             json!({

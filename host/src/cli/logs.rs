@@ -94,6 +94,7 @@ async fn stored(
     };
     match &config.store {
         StoreUrl::Sqlite(path) if path.exists() => {}
+        StoreUrl::Postgres(_) => {}
         // Nothing is made for a look.
         StoreUrl::Sqlite(_) | StoreUrl::Memory => return Err(none()),
     }

@@ -1,8 +1,11 @@
 //! The journal's claims, over SQLite in memory or in a file.
 
+mod copying;
 mod faults;
 mod many;
 mod order;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod property;
 mod reading;
 mod tamper;

@@ -215,6 +215,11 @@ impl Verifier {
         self.current = Some(chain);
     }
 
+    /// The first problem so far.
+    pub(super) fn problem_so_far(&self) -> Option<&Problem> {
+        self.report.problems.first()
+    }
+
     /// What is wrong with the end of the stream itself.
     pub(super) fn end(&mut self, what: &str) {
         self.end_chain();

@@ -167,7 +167,9 @@ impl Agents {
         });
         let executor = Executor::start(options.schedule.clone(), 0, nudge)
             .map_err(|error| Fault::Host(format!("no thread for guests: {error}")))?;
-        let live = usize::try_from(options.live_max).unwrap_or(usize::MAX);
+        let room = kernel.parts.loading.sandbox().instances_max();
+        let live = options.live_max.min(room.saturating_sub(TOOL_INSTANCES).max(1));
+        let live = usize::try_from(live).unwrap_or(usize::MAX);
         let own = Own {
             executor,
             live: tokio::sync::Semaphore::new(live.min(tokio::sync::Semaphore::MAX_PERMITS)),

@@ -37,7 +37,7 @@ pub enum Profile {
 }
 
 /// Slots of a daemon's pool.
-const POOL_INSTANCES: u32 = 1_000;
+pub(crate) const POOL_INSTANCES: u32 = 1_000;
 /// Slots of the largest pool: ten thousand agents that live, and the tools that they call.
 const POOL_INSTANCES_MAX: u32 = 10_400;
 /// Memory maps that a suspended guest takes in the pool (measured with a guest of Rust's std), and
@@ -50,7 +50,6 @@ const MAPS_DEFAULT: u32 = 65_530;
 /// How many guests can be suspended at once in this process: what the system allows in memory maps,
 /// and the pool's slots.
 pub fn instances_max() -> u32 {
-    #[expect(clippy::disallowed_methods, reason = "a number of the system's, no path of anybody's")]
     let said = std::fs::read_to_string("/proc/sys/vm/max_map_count");
     let maps = said.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(MAPS_DEFAULT);
     (maps.saturating_sub(MAPS_LEFT) / MAPS_PER_INSTANCE).clamp(100, POOL_INSTANCES_MAX)

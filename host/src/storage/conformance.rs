@@ -4,6 +4,7 @@ use super::keyvalue::{KEYS_PAGE, PAIR_BYTES, QUOTA_BYTES, VALUE_BYTES_MAX};
 use super::*;
 use crate::types::{CallId, ComponentHash};
 use std::future::Future;
+use std::sync::Arc;
 
 /// Runs every case, each on a fresh store from `open`.
 pub(crate) async fn run<F: Future<Output = Arc<dyn Storage>>>(open: impl Fn() -> F) {

@@ -14,6 +14,9 @@ pub const PAIR_BYTES: i64 = 64;
 /// How many keys one page of [`KeyValue::kv_keys`] holds at most.
 pub const KEYS_PAGE: usize = 256;
 
+/// How many pairs one page of [`KeyValue::kv_pairs`] holds at most: 16 MiB of the largest.
+pub const PAIRS_PAGE: usize = 16;
+
 /// A named set of pairs that belongs to one plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bucket<'a> {
@@ -31,6 +34,20 @@ pub struct KeyPage {
     /// Where to go on; `None` at the end.
     pub next: Option<String>,
 }
+
+/// A key of any identity.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PairKey {
+    /// The plugin's identity.
+    pub identity: String,
+    /// The bucket's name.
+    pub bucket: String,
+    /// The key.
+    pub key: String,
+}
+
+/// A key of any identity and its value.
+pub type Pair = (PairKey, Vec<u8>);
 
 /// The key-value half of a store. Changes are atomic, and once answered they survive `kill -9`.
 pub trait KeyValue {
@@ -52,6 +69,10 @@ pub trait KeyValue {
     /// Adds to a decimal number (a missing key counts as 0) and returns the sum. Fails with
     /// `NotANumber` on other text or overflow.
     fn kv_increment<'a>(&'a self, bucket: Bucket<'a>, key: &'a str, delta: i64) -> Answer<'a, i64>;
+
+    /// The pairs of all identities after this key, in byte order of identity, bucket and key: at
+    /// most [`PAIRS_PAGE`]. Empty only at the end.
+    fn kv_pairs<'a>(&'a self, after: Option<&'a PairKey>) -> Answer<'a, Vec<Pair>>;
 }
 
 /// Refuses a bucket name, key or value over its limit.

@@ -16,14 +16,16 @@ mod append;
 mod keyvalue;
 mod open;
 mod read;
+mod upkeep;
 
 #[cfg(test)]
 mod tests;
 
 use super::{
-    Answer, Batch, ChainHead, ChainRange, ChainRecord, Durability, RowRange, Storage, StorageError,
-    StoreHead, StoreUrl, StoredRow, Tally,
+    Answer, Batch, ChainHead, ChainRange, ChainRecord, Compacted, Durability, RowRange,
+    SchemaVersions, Storage, StorageError, StoreHead, StoreId, StoreUrl, StoredRow, Tally,
 };
+use crate::storage::error::ANOTHER_PLACE;
 use append::Writer;
 use futures::FutureExt;
 use sqlx::pool::PoolConnection;
@@ -48,6 +50,7 @@ pub struct SqliteStorage {
     writer: Mutex<Writer>,
     /// `None` in memory, where a second connection would see another database.
     readers: Option<SqlitePool>,
+    schema: SchemaVersions,
 }
 
 /// A connection to read with.
@@ -57,12 +60,12 @@ enum Reader<'a> {
 }
 
 impl SqliteStorage {
-    /// Opens, and creates or migrates when needed. Fails with `Unwritable`, `Corrupt`, `Newer`,
+    /// Opens, and creates or migrates when needed. Fails with `Unreachable`, `Corrupt`, `Newer`,
     /// `Busy` or `Full`. Needs a tokio runtime.
     pub async fn open(url: &StoreUrl) -> Result<Self, StorageError> {
         let opened = open::open(url).await?;
         let writer = Mutex::new(Writer::new(opened.connection));
-        Ok(Self { path: opened.path, writer, readers: opened.readers })
+        Ok(Self { path: opened.path, writer, readers: opened.readers, schema: opened.schema })
     }
 
     fn failed(&self, doing: &'static str) -> impl Fn(sqlx::Error) -> StorageError + '_ {
@@ -128,6 +131,22 @@ impl Storage for SqliteStorage {
         read::tally(self, chain).boxed()
     }
 
+    fn schema(&self) -> SchemaVersions {
+        self.schema
+    }
+
+    fn adopt(&self, id: StoreId) -> Answer<'_, ()> {
+        upkeep::adopt(self, id).boxed()
+    }
+
+    fn check(&self) -> Answer<'_, Vec<String>> {
+        upkeep::check(self).boxed()
+    }
+
+    fn compact(&self) -> Answer<'_, Compacted> {
+        upkeep::compact(self).boxed()
+    }
+
     fn close(&self) -> Answer<'_, ()> {
         self.close_all().boxed()
     }
@@ -146,16 +165,18 @@ fn is_busy(error: &sqlx::Error) -> bool {
 
 /// Sorts a database error by what can be done about it.
 fn explain(path: &Path, doing: &'static str, error: &sqlx::Error) -> StorageError {
-    let path = path.to_owned();
+    let place = path.display().to_string();
     let reason = error.as_database_error().map_or_else(|| error.to_string(), |e| e.to_string());
     match code(error) {
         // PERM, READONLY, CANTOPEN, AUTH
-        Some(3 | 8 | 14 | 23) => StorageError::Unwritable { path, reason },
+        Some(3 | 8 | 14 | 23) => {
+            StorageError::Unreachable { place, done: "written", reason, instead: ANOTHER_PLACE }
+        }
         // CORRUPT, NOTADB
-        Some(11 | 26) => StorageError::Corrupt { path, reason },
-        Some(13) => StorageError::Full { path },
-        Some(5 | 6) => StorageError::Busy { path, waited_ms: BUSY_TIMEOUT.as_millis() },
-        _ => StorageError::Failed { path, doing, reason },
+        Some(11 | 26) => StorageError::Corrupt { place, reason },
+        Some(13) => StorageError::Full { place },
+        Some(5 | 6) => StorageError::Busy { place, waited_ms: BUSY_TIMEOUT.as_millis() },
+        _ => StorageError::Failed { place, doing, reason },
     }
 }
 
@@ -183,7 +204,7 @@ impl Patience {
         self.tries += 1;
         if self.tries >= BUSY_TRIES {
             let waited_ms = self.since.elapsed().as_millis();
-            return Err(StorageError::Busy { path: path.to_owned(), waited_ms });
+            return Err(StorageError::Busy { place: path.display().to_string(), waited_ms });
         }
         tokio::time::sleep(BUSY_PAUSE * 2u32.pow(self.tries)).await;
         Ok(())

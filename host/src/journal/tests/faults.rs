@@ -2,10 +2,10 @@
 
 use super::*;
 use crate::storage::{
-    Answer, Batch, Bucket, ChainHead, Durability, KeyPage, KeyValue, StoreHead, Tally,
+    Answer, Batch, Bucket, ChainHead, Compacted, Durability, KeyPage, KeyValue, Pair, PairKey,
+    SchemaVersions, StoreHead, Tally,
 };
 use futures::FutureExt;
-use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Semaphore;
@@ -41,7 +41,7 @@ impl Faulty {
     async fn write(&self, batch: &Batch, durability: Durability) -> Result<(), StorageError> {
         self.gate.acquire().await.unwrap().forget();
         let number = self.writes.fetch_add(1, Ordering::SeqCst);
-        let full = || StorageError::Full { path: PathBuf::from("/disk/aos.db") };
+        let full = || StorageError::Full { place: "/disk/aos.db".into() };
         match self.fatal {
             Some((fatal, _)) if number > fatal => panic!("a write after the fatal one"),
             Some((fatal, When::Before)) if number == fatal => return Err(full()),
@@ -71,6 +71,9 @@ impl KeyValue for Faulty {
     fn kv_increment<'a>(&'a self, bucket: Bucket<'a>, key: &'a str, delta: i64) -> Answer<'a, i64> {
         self.inner.kv_increment(bucket, key, delta)
     }
+    fn kv_pairs<'a>(&'a self, after: Option<&'a PairKey>) -> Answer<'a, Vec<Pair>> {
+        self.inner.kv_pairs(after)
+    }
 }
 
 impl Storage for Faulty {
@@ -94,6 +97,18 @@ impl Storage for Faulty {
     }
     fn tally(&self, chain: i64) -> Answer<'_, Vec<Tally>> {
         self.inner.tally(chain)
+    }
+    fn schema(&self) -> SchemaVersions {
+        self.inner.schema()
+    }
+    fn adopt(&self, id: StoreId) -> Answer<'_, ()> {
+        self.inner.adopt(id)
+    }
+    fn check(&self) -> Answer<'_, Vec<String>> {
+        self.inner.check()
+    }
+    fn compact(&self) -> Answer<'_, Compacted> {
+        self.inner.compact()
     }
     fn close(&self) -> Answer<'_, ()> {
         self.inner.close()

@@ -104,7 +104,7 @@ fn failed(error: StorageError) -> Error {
         | StorageError::Quota { .. }
         | StorageError::NotANumber { .. } => error.to_string(),
         StorageError::Url { .. }
-        | StorageError::Unwritable { .. }
+        | StorageError::Unreachable { .. }
         | StorageError::Corrupt { .. }
         | StorageError::Newer { .. }
         | StorageError::Full { .. }

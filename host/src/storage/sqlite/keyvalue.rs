@@ -2,9 +2,10 @@
 //! future is dropped: a guest's time-out may end it at any point.
 
 use super::{Patience, SqliteStorage, StorageError};
-use crate::storage::keyvalue::{KEYS_PAGE, QUOTA_BYTES, charge, check, sum};
-use crate::storage::{Answer, Bucket, Durability, KeyPage, KeyValue};
+use crate::storage::keyvalue::{KEYS_PAGE, PAIRS_PAGE, QUOTA_BYTES, charge, check, sum};
+use crate::storage::{Answer, Bucket, Durability, KeyPage, KeyValue, Pair, PairKey};
 use futures::FutureExt;
+use sqlx::sqlite::SqliteRow;
 use sqlx::{Connection, Row, Sqlite, Transaction};
 
 type Result<T> = std::result::Result<T, StorageError>;
@@ -52,6 +53,10 @@ impl KeyValue for SqliteStorage {
 
     fn kv_increment<'a>(&'a self, bucket: Bucket<'a>, key: &'a str, delta: i64) -> Answer<'a, i64> {
         change(self, bucket, key, Change::Increment(delta)).boxed()
+    }
+
+    fn kv_pairs<'a>(&'a self, after: Option<&'a PairKey>) -> Answer<'a, Vec<Pair>> {
+        pairs(self, after).boxed()
     }
 }
 
@@ -110,6 +115,31 @@ async fn keys(store: &SqliteStorage, bucket: Bucket<'_>, after: Option<&str>) ->
     keys.truncate(KEYS_PAGE);
     let next = keys.last().filter(|_| more).cloned();
     Ok(KeyPage { keys, next })
+}
+
+async fn pairs(store: &SqliteStorage, after: Option<&PairKey>) -> Result<Vec<Pair>> {
+    let failed = store.failed("reading all keys");
+    let mut reader = store.reader().await?;
+    let part = |part: fn(&PairKey) -> &String| after.map_or("", |key| part(key));
+    let rows = sqlx::query(
+        "SELECT identity, bucket, key, value FROM keyvalue \
+         WHERE (identity, bucket, key) >= (?1, ?2, ?3) \
+         AND (?4 OR (identity, bucket, key) > (?1, ?2, ?3)) \
+         ORDER BY identity, bucket, key LIMIT ?5",
+    )
+    .bind(part(|key| &key.identity))
+    .bind(part(|key| &key.bucket))
+    .bind(part(|key| &key.key))
+    .bind(after.is_none())
+    .bind(i64::try_from(PAIRS_PAGE).unwrap_or(i64::MAX))
+    .fetch_all(reader.connection().map_err(&failed)?)
+    .await
+    .map_err(&failed)?;
+    let pair = |row: &SqliteRow| {
+        let (identity, bucket, key) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        Ok((PairKey { identity, bucket, key }, row.try_get(3)?))
+    };
+    rows.iter().map(pair).collect::<sqlx::Result<_>>().map_err(&failed)
 }
 
 /// Makes one change in a transaction of its own. Returns the sum of an increment, else 0.

@@ -1,6 +1,7 @@
 //! Opening: the file and its rights, the connection, the schema version.
 
-use super::{BUSY_TIMEOUT, Patience, READERS_MAX, StorageError, StoreUrl, explain};
+use super::{BUSY_TIMEOUT, Patience, READERS_MAX, SchemaVersions, StorageError, StoreUrl, explain};
+use crate::storage::error::ANOTHER_PLACE;
 use rustix::fs::Access;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Row, SqliteConnection, SqlitePool};
@@ -31,6 +32,7 @@ pub(super) struct Opened {
     pub(super) path: PathBuf,
     pub(super) connection: SqliteConnection,
     pub(super) readers: Option<SqlitePool>,
+    pub(super) schema: SchemaVersions,
 }
 
 /// What a database file says about itself.
@@ -47,16 +49,21 @@ pub(super) async fn open(url: &StoreUrl) -> Result<Opened, StorageError> {
             let path = PathBuf::from("memory:");
             let options = options().filename(":memory:").in_memory(true);
             let mut connection = connect(&path, &options).await?;
-            migrate(&path, &mut connection).await?;
-            Ok(Opened { path, connection, readers: None })
+            let schema = versions(migrate(&path, &mut connection).await?);
+            Ok(Opened { path, connection, readers: None, schema })
         }
+        StoreUrl::Postgres(url) => Err(StorageError::Failed {
+            place: url.to_string(),
+            doing: "opening it",
+            reason: "it is no place for SQLite".to_owned(),
+        }),
         StoreUrl::Sqlite(path) => {
             // Absolute, so that it never reads as a `file:` URI or an option.
             let path = std::path::absolute(path).map_err(|error| unwritable(path, &error))?;
             prepare_file(&path)?;
             let options = options().filename(&path);
             let mut connection = connect(&path, &options).await?;
-            settle(&path, &mut connection).await?;
+            let schema = versions(settle(&path, &mut connection).await?);
             // No idle or age limit: the pool then runs no maintenance task.
             let readers = SqlitePoolOptions::new()
                 .max_connections(READERS_MAX)
@@ -65,9 +72,13 @@ pub(super) async fn open(url: &StoreUrl) -> Result<Opened, StorageError> {
                 .idle_timeout(None)
                 .max_lifetime(None)
                 .connect_lazy_with(options.pragma("query_only", "ON"));
-            Ok(Opened { path, connection, readers: Some(readers) })
+            Ok(Opened { path, connection, readers: Some(readers), schema })
         }
     }
+}
+
+fn versions(before: i64) -> SchemaVersions {
+    SchemaVersions { before, now: VERSION }
 }
 
 fn options() -> SqliteConnectOptions {
@@ -118,10 +129,7 @@ fn prepare_file(path: &Path) -> Result<(), StorageError> {
     }
     drop(creating);
     if path.is_dir() {
-        return Err(StorageError::Unwritable {
-            path: path.to_owned(),
-            reason: "it is a directory".to_owned(),
-        });
+        return Err(unwritable(path, &std::io::Error::other("it is a directory")));
     }
     for place in [path, directory] {
         rustix::fs::access(place, Access::WRITE_OK)
@@ -131,18 +139,24 @@ fn prepare_file(path: &Path) -> Result<(), StorageError> {
 }
 
 fn unwritable(path: &Path, error: &std::io::Error) -> StorageError {
-    StorageError::Unwritable { path: path.to_owned(), reason: error.to_string() }
+    StorageError::Unreachable {
+        place: path.display().to_string(),
+        done: "written",
+        reason: error.to_string(),
+        instead: ANOTHER_PLACE,
+    }
 }
 
-/// Brings the file to WAL mode and to this program's schema; one query when it already is.
-async fn settle(path: &Path, connection: &mut SqliteConnection) -> Result<(), StorageError> {
+/// Brings the file to WAL mode and to this program's schema; one query when it already is. Returns
+/// the version that was found.
+async fn settle(path: &Path, connection: &mut SqliteConnection) -> Result<i64, StorageError> {
     let mut patience = Patience::new();
     loop {
         match identify(connection).await {
             Ok(found) => {
                 check(path, &found)?;
                 if found.version == VERSION && found.journal_mode == "wal" {
-                    return Ok(());
+                    return Ok(VERSION);
                 }
                 // Refused without waiting while others have the file open; then it is tried again.
                 match sqlx::query("PRAGMA journal_mode=WAL").execute(&mut *connection).await {
@@ -177,26 +191,27 @@ fn check(path: &Path, found: &Identity) -> Result<(), StorageError> {
     let empty = found.application == 0 && found.version == 0 && found.tables == 0;
     if !empty && found.application != APPLICATION_ID {
         return Err(StorageError::Corrupt {
-            path: path.to_owned(),
+            place: path.display().to_string(),
             reason: "it is a database of another program".to_owned(),
         });
     }
     if found.version > VERSION {
-        let (path, found) = (path.to_owned(), found.version);
-        return Err(StorageError::Newer { path, found, known: VERSION });
+        let (place, found) = (path.display().to_string(), found.version);
+        return Err(StorageError::Newer { place, found, known: VERSION });
     }
     Ok(())
 }
 
 /// Runs the scripts that the file lacks, in one transaction that other processes wait for. sqlx's
-/// own migrator takes no lock on SQLite, and twenty processes may start on an empty file.
-async fn migrate(path: &Path, connection: &mut SqliteConnection) -> Result<(), StorageError> {
+/// own migrator takes no lock on SQLite, and twenty processes may start on an empty file. Returns
+/// the version that was found.
+async fn migrate(path: &Path, connection: &mut SqliteConnection) -> Result<i64, StorageError> {
     let mut patience = Patience::new();
     loop {
-        let Err(error) = try_migrate(path, connection).await else { return Ok(()) };
-        match error {
-            MigrateError::Refused(error) => return Err(error),
-            MigrateError::Database(error) => {
+        match try_migrate(path, connection).await {
+            Ok(before) => return Ok(before),
+            Err(MigrateError::Refused(error)) => return Err(error),
+            Err(MigrateError::Database(error)) => {
                 patience.after(path, "bringing its schema up to date", error).await?;
             }
         }
@@ -214,7 +229,7 @@ impl From<sqlx::Error> for MigrateError {
     }
 }
 
-async fn try_migrate(path: &Path, connection: &mut SqliteConnection) -> Result<(), MigrateError> {
+async fn try_migrate(path: &Path, connection: &mut SqliteConnection) -> Result<i64, MigrateError> {
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     let found = identify(&mut transaction).await?;
     check(path, &found).map_err(MigrateError::Refused)?;
@@ -226,5 +241,6 @@ async fn try_migrate(path: &Path, connection: &mut SqliteConnection) -> Result<(
     sqlx::raw_sql(sqlx::AssertSqlSafe(stamp)).execute(&mut *transaction).await?;
     transaction.commit().await.map_err(|error| {
         MigrateError::Refused(explain(path, "bringing its schema up to date", &error))
-    })
+    })?;
+    Ok(found.version)
 }

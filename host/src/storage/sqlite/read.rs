@@ -4,8 +4,8 @@
 use super::append::NEWEST;
 use super::{SqliteStorage, StorageError};
 use crate::storage::{
-    ChainHead, ChainRange, ChainRecord, PAGE_BYTES_MAX, PAGE_ROWS_MAX, RowRange, StoreHead,
-    StoreId, StoredRow, Tally,
+    ChainHead, ChainRange, ChainRecord, PAGE_BYTES_MAX, PAGE_ROWS_MAX, RowRange, Storage,
+    StoreHead, StoreId, StoredRow, Tally,
 };
 use futures::TryStreamExt;
 use sqlx::Row;
@@ -21,7 +21,7 @@ pub(super) async fn head(store: &SqliteStorage) -> Result<StoreHead> {
     let row = row.ok_or_else(|| failed(sqlx::Error::RowNotFound))?;
     let id: Vec<u8> = row.try_get_unchecked(2).map_err(&failed)?;
     let id = <[u8; 16]>::try_from(id).map_err(|_| StorageError::Corrupt {
-        path: store.path.clone(),
+        place: store.name(),
         reason: "its id is not 16 bytes".to_owned(),
     })?;
     Ok(StoreHead {

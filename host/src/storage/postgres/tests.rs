@@ -1,0 +1,450 @@
+//! What PostgreSQL adds to the conformance suite: schemas, versions, many writers, lost
+//! connections. They need a server: `AOS_TEST_POSTGRES=postgres://USER:PASSWORD@HOST:PORT/DATABASE`
+//! by TCP, with a user who may create schemas. `tests/run.sh` starts one.
+
+mod proxy;
+
+use super::*;
+use crate::storage::conformance::{self, chain, row};
+use crate::storage::{Bucket, KeyValue, StoreUrl};
+use crate::types::CallId;
+use proxy::{Mode, Proxy};
+use sqlx::AssertSqlSafe;
+use std::sync::Arc;
+use url::Url;
+
+const A: Bucket<'static> = Bucket { identity: "a", name: "" };
+
+/// The server to test with.
+fn server() -> Url {
+    let text = std::env::var("AOS_TEST_POSTGRES")
+        .expect("AOS_TEST_POSTGRES names no server: run tests/run.sh, which starts one");
+    Url::parse(&text).expect("AOS_TEST_POSTGRES is an address")
+}
+
+/// A schema that no other test has.
+fn schema(server: &Url) -> Url {
+    let mut url = server.clone();
+    let name = format!("t_{}", CallId::fresh().0.simple());
+    url.query_pairs_mut().append_pair("schema", &name);
+    url
+}
+
+fn parsed(url: &Url) -> PostgresUrl {
+    match url.as_str().parse().unwrap() {
+        StoreUrl::Postgres(url) => url,
+        StoreUrl::Sqlite(_) | StoreUrl::Memory => panic!("not PostgreSQL"),
+    }
+}
+
+async fn open(url: &Url) -> PostgresStorage {
+    PostgresStorage::open(parsed(url)).await.unwrap()
+}
+
+/// Runs SQL in the schema, beside the store.
+async fn edit(url: &Url, sql: &str) {
+    let mut connection = Target::new(parsed(url)).unwrap().connect().await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut connection).await.unwrap();
+}
+
+async fn drop_schema(url: &Url) {
+    edit(url, &format!("DROP SCHEMA IF EXISTS {} CASCADE", parsed(url).schema())).await;
+}
+
+fn one_chain(id: u8, rows: i64) -> Batch {
+    let chain = chain(id);
+    Batch { rows: (0..rows).map(|seq| row(&chain, seq, "{}")).collect(), opened: vec![chain] }
+}
+
+async fn seqs(store: &PostgresStorage, chain: i64) -> Vec<i64> {
+    let range = RowRange { from: (chain, i64::MIN), until_chain: chain };
+    store.rows(range, 1000).await.unwrap().iter().map(|row| row.seq).collect()
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: tests/run.sh"]
+async fn postgres_conforms() {
+    let server = server();
+    let urls = Mutex::new(Vec::new());
+    conformance::run(async || {
+        let url = schema(&server);
+        urls.lock().unwrap().push(url.clone());
+        Arc::new(open(&url).await) as Arc<dyn Storage>
+    })
+    .await;
+    for url in urls.into_inner().unwrap() {
+        drop_schema(&url).await;
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: tests/run.sh"]
+async fn a_newer_schema_is_refused_with_both_versions() {
+    let url = schema(&server());
+    let versions = open(&url).await.schema();
+    assert_eq!(versions, SchemaVersions { before: 0, now: open::VERSION });
+    assert_eq!(open(&url).await.schema().before, open::VERSION);
+    edit(&url, "UPDATE store SET version = 99").await;
+    let error = PostgresStorage::open(parsed(&url)).await.unwrap_err();
+    assert!(matches!(error, StorageError::Newer { found: 99, known: open::VERSION, .. }));
+    let sentence = error.to_string();
+    assert!(sentence.contains("version 99") && sentence.contains("up to 1"), "{sentence}");
+    drop_schema(&url).await;
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: tests/run.sh"]
+async fn what_is_no_store_is_refused_and_left_alone() {
+    for tables in ["CREATE TABLE songs (name TEXT)", "CREATE TABLE store (name TEXT)"] {
+        let url = schema(&server());
+        let name = parsed(&url).schema().to_owned();
+        edit(&url, &format!("CREATE SCHEMA {name}; {tables}")).await;
+        let error = PostgresStorage::open(parsed(&url)).await.unwrap_err();
+        assert!(matches!(error, StorageError::Corrupt { .. }), "{error}");
+        assert!(error.to_string().contains("another program"), "{error}");
+        drop_schema(&url).await;
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: tests/run.sh"]
+async fn what_cannot_be_reached_is_told_without_the_password() {
+    let server = server();
+    let mut wrong = server.clone();
+    wrong.set_password(Some("hunter2")).unwrap();
+    let mut missing = server.clone();
+    missing.set_path("there_is_no_such_database");
+    let mut closed = server.clone();
+    closed.set_port(Some(1)).unwrap();
+    let mut modes = server.clone();
+    modes.query_pairs_mut().append_pair("sslmode", "verify-full").append_pair("sslrootcert", "/no");
+    let cases = [(wrong, "PGPASSWORD"), (missing, "create the database"), (closed, "refused")];
+    for (url, says) in cases.iter().chain([&(modes, "")]) {
+        let error = PostgresStorage::open(parsed(url)).await.unwrap_err();
+        assert!(matches!(error, StorageError::Unreachable { .. }), "{error:?}");
+        let told = format!("{error} {error:?}");
+        assert!(told.contains(says), "{told}");
+        assert!(!told.contains("hunter2"), "{told}");
+        assert!(server.password().is_none_or(|password| !told.contains(password)), "{told}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: tests/run.sh"]
+async fn a_certificate_is_checked_as_the_address_says() {
+    let Some(ca) = std::env::var_os("AOS_TEST_POSTGRES_CA") else {
+        panic!("AOS_TEST_POSTGRES_CA names no certificate: the server was started without TLS");
+    };
+    let with = |mode: &str, ca: Option<&str>, host: &str| {
+        let mut url = schema(&server());
+        url.set_host(Some(host)).unwrap();
+        url.query_pairs_mut().append_pair("sslmode", mode);
+        if let Some(ca) = ca {
+            url.query_pairs_mut().append_pair("sslrootcert", ca);
+        }
+        url
+    };
+    let ca = ca.to_str();
+    for (mode, ca, host, trusted) in [
+        ("require", None, "localhost", true),
+        ("verify-full", ca, "localhost", true),
+        ("verify-ca", ca, "127.0.0.1", true),
+        ("verify-full", ca, "127.0.0.1", false),
+        ("verify-full", None, "localhost", false),
+        ("verify-ca", None, "localhost", false),
+    ] {
+        let url = with(mode, ca, host);
+        match PostgresStorage::open(parsed(&url)).await {
+            Ok(store) => {
+                assert!(trusted, "{mode} with {ca:?} at {host}");
+                let mut lease = store.lease().await.unwrap();
+                let ssl = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
+                let ssl = sqlx::query_scalar::<_, bool>(ssl).fetch_one(&mut lease.connection);
+                assert!(ssl.await.unwrap(), "{mode} with {ca:?} at {host}");
+                drop(lease);
+                drop_schema(&url).await;
+            }
+            Err(error) => {
+                assert!(!trusted, "{mode} with {ca:?} at {host}: {error}");
+                assert!(matches!(error, StorageError::Unreachable { .. }), "{error}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: tests/run.sh"]
+async fn an_address_that_does_not_answer_is_left_in_time() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let url: Url =
+        format!("postgres://me:pw@127.0.0.1:{port}/d?connect_timeout=1").parse().unwrap();
+    let error = PostgresStorage::open(parsed(&url)).await.unwrap_err();
+    assert!(matches!(error, StorageError::Unreachable { .. }), "{error}");
+    assert!(error.to_string().contains("no answer within 1 s"), "{error}");
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: tests/run.sh"]
+async fn twenty_may_create_one_schema_at_once_and_register() {
+    let url = schema(&server());
+    let one = async |id: u8| {
+        let store = open(&url).await;
+        store.append(&one_chain(2 * id, 3), Durability::Written).await.unwrap();
+        store.append(&one_chain(2 * id + 1, 3), Durability::Synced).await.unwrap();
+    };
+    futures::future::join_all((0..20).map(one)).await;
+    let store = open(&url).await;
+    let head = store.head().await.unwrap();
+    assert_eq!(head.chains, 40);
+    let mut previous = head.id.0.to_vec();
+    for (record, number) in store.chains(ChainRange::From(0), 100).await.unwrap().iter().zip(1..) {
+        let (id, first) = (&record.id, &record.first);
+        let right = super::super::link(&previous, number, id, 7, &record.plugin, first);
+        assert_eq!((record.number, &record.link[..]), (number, &right.0[..]));
+        previous.clone_from(&record.link);
+    }
+    drop_schema(&url).await;
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: tests/run.sh"]
+async fn many_increments_at_once_are_all_counted() {
+    let url = schema(&server());
+    let stores = [open(&url).await, open(&url).await];
+    let add = async |index: usize| stores[index % 2].kv_increment(A, "n", 1).await.unwrap();
+    futures::future::join_all((0..100).map(add)).await;
+    assert_eq!(stores[0].kv_get(A, "n").await.unwrap().as_deref(), Some(&b"100"[..]));
+    assert_eq!(stores[0].check().await.unwrap(), Vec::<String>::new());
+    drop_schema(&url).await;
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: tests/run.sh"]
+async fn any_text_is_taken_and_given_back() {
+    let url = schema(&server());
+    let store = open(&url).await;
+    let mut batch = one_chain(1, 1);
+    batch.rows[0].texts = crate::storage::Texts::new("a\0b", "\u{7f}", "/\0/ü", 0);
+    store.append(&batch, Durability::Written).await.unwrap();
+    let range = RowRange { from: (1, 0), until_chain: 1 };
+    let back = &store.rows(range, 10).await.unwrap()[0];
+    assert_eq!((&*back.who, &*back.capability, &*back.target), ("a\0b", "\u{7f}", "/\0/ü"));
+    // As long as a name may be, and of bytes that do not compress.
+    let long = |seed: u8| -> String {
+        let digest = |block: u8| blake3::hash(&[seed, block]).to_hex().to_string();
+        (0..16).map(digest).collect()
+    };
+    let (name, key) = (long(1), long(2));
+    let bucket = Bucket { identity: "plugin", name: &name };
+    store.kv_set(bucket, &key, b"x").await.unwrap();
+    store.kv_set(bucket, "zero\0byte", b"x").await.unwrap();
+    let keys = store.kv_keys(bucket, None).await.unwrap().keys;
+    assert_eq!(keys, [key, "zero\0byte".to_owned()]);
+    assert_eq!(store.kv_pairs(None).await.unwrap().len(), 2);
+    drop_schema(&url).await;
+}
+
+/// The server's processes for the writer and for one that reads.
+async fn backends(store: &PostgresStorage) -> [i32; 2] {
+    let pid = async |connection: &mut PgConnection| {
+        sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(connection).await.unwrap()
+    };
+    let mut lease = store.lease().await.unwrap();
+    let reader = pid(&mut lease.connection).await;
+    lease.done();
+    [pid(store.writer.lock().await.connection()).await, reader]
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: tests/run.sh"]
+async fn cut_connections_are_made_anew_and_nothing_is_lost() {
+    let url = schema(&server());
+    let store = open(&url).await;
+    let batch = one_chain(1, 5);
+    store.append(&batch, Durability::Written).await.unwrap();
+    store.kv_set(A, "k", b"1").await.unwrap();
+    for (next, durability) in [(5, Durability::Written), (6, Durability::Synced)] {
+        // As an administrator does, or a server that shuts down.
+        for pid in backends(&store).await {
+            edit(&url, &format!("SELECT pg_terminate_backend({pid}, 5000)")).await;
+        }
+        let rows = vec![row(&batch.opened[0], next, "{}")];
+        store.append(&Batch { rows, opened: Vec::new() }, durability).await.unwrap();
+        assert_eq!(store.kv_increment(A, "k", 1).await.unwrap(), next - 3);
+        assert_eq!(store.head().await.unwrap().chains, 1);
+    }
+    assert_eq!(seqs(&store, 1).await, (0..7).collect::<Vec<_>>());
+    drop_schema(&url).await;
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: tests/run.sh"]
+async fn a_commit_whose_answer_was_lost_is_not_done_twice() {
+    let url = schema(&server());
+    let proxy = Proxy::start(&url).await;
+    let store = open(&proxy.url).await;
+    let batch = one_chain(1, 3);
+    // Each answer on the way is lost once: of the lock, of the chain, of the rows, of the commit.
+    for answers in 0..6 {
+        let batch = one_chain(10 + answers, 3);
+        proxy.set(Mode::LoseAnswer { after: usize::from(answers) });
+        store.append(&batch, Durability::Written).await.unwrap();
+        proxy.set(Mode::Pass);
+        let number = batch.opened[0].key.number().unwrap();
+        assert_eq!(number, i64::from(answers) + 1);
+        assert_eq!(seqs(&store, number).await, [0, 1, 2], "after {answers} answers");
+    }
+    store.append(&batch, Durability::Written).await.unwrap();
+    for (next, durability) in [(3, Durability::Written), (4, Durability::Synced)] {
+        proxy.set(Mode::LoseAnswer { after: 0 });
+        let rows = vec![row(&batch.opened[0], next, "{}")];
+        store.append(&Batch { rows, opened: Vec::new() }, durability).await.unwrap();
+        proxy.set(Mode::Pass);
+    }
+    assert_eq!(seqs(&store, 7).await, [0, 1, 2, 3, 4]);
+    // Adding is not done again when it is not known whether it was done.
+    assert_eq!(store.kv_increment(A, "n", 1).await.unwrap(), 1);
+    let (mut known, mut unknown) = (1, 0);
+    for after in 0..8 {
+        proxy.set(Mode::LoseAnswer { after });
+        match store.kv_increment(A, "n", 1).await {
+            Ok(_) => known += 1,
+            Err(error) => {
+                assert!(error.to_string().contains("read it to know"), "{error}");
+                unknown += 1;
+            }
+        }
+        proxy.set(Mode::Pass);
+    }
+    let value = store.kv_get(A, "n").await.unwrap().unwrap();
+    let value: i32 = String::from_utf8(value).unwrap().parse().unwrap();
+    assert!(unknown > 0 && (known..=known + unknown).contains(&value), "{known} {unknown} {value}");
+    drop_schema(&url).await;
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: tests/run.sh"]
+async fn a_server_that_is_away_is_waited_for_and_then_told_and_later_used_again() {
+    let url = schema(&server());
+    let proxy = Proxy::start(&url).await;
+    let store = open(&proxy.url).await.patience(Duration::from_millis(300));
+    store.append(&one_chain(1, 1), Durability::Written).await.unwrap();
+    proxy.set(Mode::Away);
+    proxy.cut();
+    let second = one_chain(2, 1);
+    let error = store.append(&second, Durability::Synced).await.unwrap_err();
+    assert!(matches!(error, StorageError::Unreachable { .. }), "{error}");
+    assert!(matches!(store.head().await.unwrap_err(), StorageError::Unreachable { .. }));
+    assert!(store.kv_set(A, "k", b"").await.is_err());
+    proxy.set(Mode::Pass);
+    assert_eq!(store.head().await.unwrap().chains, 1);
+    store.append(&second, Durability::Synced).await.unwrap();
+    // Away for less than the patience: nobody notices.
+    let store = store.patience(Duration::from_secs(20));
+    proxy.set(Mode::Away);
+    proxy.cut();
+    let third = one_chain(3, 1);
+    let append = store.append(&third, Durability::Synced);
+    let back = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        proxy.set(Mode::Pass);
+    };
+    futures::join!(append, back).0.unwrap();
+    assert_eq!(store.head().await.unwrap().chains, 3);
+    drop_schema(&url).await;
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: tests/run.sh"]
+async fn a_server_that_lost_rows_is_not_written_to() {
+    let url = schema(&server());
+    let proxy = Proxy::start(&url).await;
+    let store = open(&proxy.url).await;
+    let batch = one_chain(1, 3);
+    store.append(&batch, Durability::Written).await.unwrap();
+    edit(&url, "DELETE FROM journal WHERE seq = 2").await;
+    proxy.cut();
+    let next = Batch { rows: vec![row(&batch.opened[0], 3, "{}")], opened: Vec::new() };
+    let error = store.append(&next, Durability::Written).await.unwrap_err();
+    assert!(error.to_string().contains("lost rows"), "{error}");
+    assert_eq!(seqs(&store, 1).await, [0, 1]);
+    // A chain of its own may still be begun.
+    store.append(&one_chain(2, 1), Durability::Synced).await.unwrap();
+    drop_schema(&url).await;
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: tests/run.sh"]
+async fn a_dropped_future_leaves_no_transaction_open() {
+    let url = schema(&server());
+    let (store, other) = (open(&url).await, open(&url).await);
+    for steps in 0..12 {
+        let batch = one_chain(steps, 70);
+        let mut append = store.append(&batch, Durability::Written);
+        let mut set = store.kv_set(A, "k", b"1");
+        for _ in 0..steps {
+            let ready = futures::poll!(append.as_mut()).is_ready();
+            if ready | futures::poll!(set.as_mut()).is_ready() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_micros(300)).await;
+        }
+        drop((append, set));
+        let other_set = other.kv_set(A, "k", b"");
+        tokio::time::timeout(Duration::from_secs(20), other_set).await.unwrap().unwrap();
+    }
+    for head in store.chain_heads(1).await.unwrap() {
+        assert_eq!(head.rows, 70, "a batch is whole or not there");
+    }
+    drop_schema(&url).await;
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: tests/run.sh"]
+async fn a_sync_is_asked_of_the_server_and_a_write_is_not() {
+    let url = schema(&server());
+    let store = open(&url).await;
+    let batch = one_chain(1, 1);
+    store.append(&batch, Durability::Written).await.unwrap();
+    // The trigger sees what the commit will be.
+    edit(
+        &url,
+        "CREATE TABLE seen (setting TEXT); CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql \
+         AS $$ BEGIN INSERT INTO seen VALUES (current_setting('synchronous_commit')); \
+         RETURN NULL; END $$; \
+         CREATE TRIGGER see AFTER INSERT ON journal FOR EACH STATEMENT EXECUTE FUNCTION see(); \
+         CREATE TRIGGER see AFTER UPDATE ON store FOR EACH STATEMENT EXECUTE FUNCTION see()",
+    )
+    .await;
+    for (seq, durability) in [(1, Durability::Synced), (2, Durability::Written)] {
+        let rows = vec![row(&batch.opened[0], seq, "")];
+        store.append(&Batch { rows, opened: Vec::new() }, durability).await.unwrap();
+    }
+    store.append(&one_chain(2, 1), Durability::Synced).await.unwrap();
+    store.append(&Batch::default(), Durability::Synced).await.unwrap();
+    let mut lease = store.lease().await.unwrap();
+    let seen: Vec<String> = sqlx::query_scalar("SELECT setting FROM seen ORDER BY ctid")
+        .fetch_all(&mut lease.connection)
+        .await
+        .unwrap();
+    assert_eq!(seen, ["on", "off", "on", "on"]);
+    drop(lease);
+    drop_schema(&url).await;
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: tests/run.sh"]
+async fn upkeep_finds_what_is_wrong_and_compacts() {
+    let url = schema(&server());
+    let store = open(&url).await;
+    store.append(&one_chain(1, 100), Durability::Written).await.unwrap();
+    store.kv_set(A, "k", b"1").await.unwrap();
+    assert_eq!(store.check().await.unwrap(), Vec::<String>::new());
+    let sizes = store.compact().await.unwrap();
+    assert!(sizes.after_bytes > 0, "{sizes:?}");
+    edit(&url, "UPDATE keyvalue_usage SET bytes = 1").await;
+    let found = store.check().await.unwrap();
+    assert_eq!(found, ["`a` is charged 1 bytes for pairs that take 66"]);
+    drop_schema(&url).await;
+}
