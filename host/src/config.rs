@@ -41,6 +41,8 @@ pub struct Config {
     pub file: PathBuf,
     /// Where a daemon's socket is: the session's runtime folder, or below the state folder.
     pub runtime_folder: PathBuf,
+    /// Where the default store is, and what else this host keeps.
+    pub state_folder: PathBuf,
 }
 
 /// `aos.toml`.
@@ -257,6 +259,7 @@ impl Config {
             denied_paths: file.grants.deny_path,
             file: own,
             runtime_folder: folders.runtime,
+            state_folder: folders.state,
         })
     }
 }
@@ -268,6 +271,8 @@ impl Config {
         let mut paths =
             vec![self.cache_folder.clone(), self.file.clone(), self.runtime_folder.clone()];
         paths.extend(self.plugin_path.iter().cloned());
+        // Also when this run writes to another store: what is there was written by others.
+        paths.push(self.state_folder.clone());
         if let StoreUrl::Sqlite(store) = &self.store {
             for ending in ["", "-wal", "-shm", "-journal", "-daemon"] {
                 let mut path = store.clone().into_os_string();

@@ -126,6 +126,8 @@ impl Session {
         plugin: Arc<Plugin>,
         options: SessionOptions,
     ) -> Result<Self, Fault> {
+        // A grant that cannot be given leaves nothing open behind it.
+        let authority = authority_of(&plugin, &options)?;
         let program = &plugin.program;
         let written: Vec<String> = options.grants.iter().map(|(_, text)| text.clone()).collect();
         let chain = journal.chain(Opening {
@@ -134,7 +136,7 @@ impl Session {
             host_version: env!("CARGO_PKG_VERSION"),
             grants: &written,
         });
-        Self::open_in(chain, plugin, options)
+        Ok(Self::with(authority, chain, plugin, options))
     }
 
     /// Opens a session that is written down in a chain that is open already: an agent's.
@@ -143,20 +145,17 @@ impl Session {
         plugin: Arc<Plugin>,
         options: SessionOptions,
     ) -> Result<Self, Fault> {
-        let program = &plugin.program;
-        let asks = program.manifest.as_ref().map(|manifest| manifest.asks()).transpose();
-        let asks = asks.map_err(Fault::Caller)?;
-        let grants: Vec<Grant> = options.grants.iter().map(|(grant, _)| grant.clone()).collect();
-        let hash = program.hash.to_string();
-        // What a manifest or a file calls itself earns no grant that was meant for another.
-        let meant = |plugin: &str| {
-            options.known_as.as_deref() == Some(plugin)
-                || (plugin.len() >= HASH_CHARS_MIN && hash.starts_with(plugin))
-        };
-        let authority = Authority::for_plugin(&meant, asks, &grants, &options.denied_paths)
-            .map_err(|error| Fault::Caller(error.to_string()))?;
-        let authority = Arc::new(authority);
-        Ok(Self {
+        let authority = authority_of(&plugin, &options)?;
+        Ok(Self::with(authority, chain, plugin, options))
+    }
+
+    fn with(
+        authority: Arc<Authority>,
+        chain: Chain,
+        plugin: Arc<Plugin>,
+        options: SessionOptions,
+    ) -> Self {
+        Self {
             plugin,
             options,
             authority,
@@ -164,7 +163,7 @@ impl Session {
             total: Default::default(),
             denials: Default::default(),
             limit: Default::default(),
-        })
+        }
     }
 
     /// The plugin that it is opened on.
@@ -232,7 +231,8 @@ impl Session {
     fn gate(&self, id: CallId, authority: Arc<Authority>) -> Arc<Gate> {
         let rows = self.options.limits.hit(LimitName::Rows);
         let hash = self.plugin.program.hash;
-        Arc::new(Gate::new(authority, self.chain.clone(), id, hash, rows))
+        let gate = Gate::new(authority, self.chain.clone(), id, hash, rows);
+        Arc::new(gate.of(&self.plugin.program.name))
     }
 
     fn row<'a>(&'a self, kind: RowKind, call: CallId, target: &'a str) -> Row<'a> {
@@ -335,6 +335,23 @@ impl Session {
         self.chain.close(Closing { outcome, usage: &usage }, Class::Queued).await?;
         Ok(())
     }
+}
+
+/// What the operator gives to this plugin, of what it asks for.
+fn authority_of(plugin: &Plugin, options: &SessionOptions) -> Result<Arc<Authority>, Fault> {
+    let program = &plugin.program;
+    let asks = program.manifest.as_ref().map(|manifest| manifest.asks()).transpose();
+    let asks = asks.map_err(Fault::Caller)?;
+    let grants: Vec<Grant> = options.grants.iter().map(|(grant, _)| grant.clone()).collect();
+    let hash = program.hash.to_string();
+    // What a manifest or a file calls itself earns no grant that was meant for another.
+    let meant = |plugin: &str| {
+        options.known_as.as_deref() == Some(plugin)
+            || (plugin.len() >= HASH_CHARS_MIN && hash.starts_with(plugin))
+    };
+    Authority::for_plugin(&meant, asks, &grants, &options.denied_paths)
+        .map(Arc::new)
+        .map_err(|error| Fault::Caller(error.to_string()))
 }
 
 /// The pairs whose names the grants mean.

@@ -152,6 +152,7 @@ impl Agents {
         };
         let authority = Arc::new(Authority::of_agent(&grants));
         let gate = Gate::new(authority, chain.clone(), CallId::fresh(), program.hash, rows);
+        let gate = gate.of(&spawn.name);
         (chain, gate)
     }
 
