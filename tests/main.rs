@@ -4,6 +4,7 @@
 //! rules of the house. Guests come from `tests/guests/`, plugins from `plugins/dist/`.
 
 mod agents;
+mod audit;
 mod cache;
 mod command_line;
 mod daemon;

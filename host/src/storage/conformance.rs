@@ -85,8 +85,8 @@ async fn chains_are_numbered_and_linked_in_order(store: &dyn Storage) {
     let head = store.head().await.unwrap();
     assert_eq!((head.id, head.chains, head.link), (empty.id, 3, previous));
     let heads = store.chain_heads(2).await.unwrap();
-    let heads: Vec<_> = heads.iter().map(|head| (head.number, head.rows)).collect();
-    assert_eq!(heads, [(2, 1), (3, 1)]);
+    let heads = heads.iter().map(|head| (head.number, head.rows, &*head.kind));
+    assert_eq!(heads.collect::<Vec<_>>(), [(2, 1, "verdict"), (3, 1, "verdict")]);
 }
 
 async fn rows_come_back_as_they_were_written(store: &dyn Storage) {
