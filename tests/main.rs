@@ -8,6 +8,7 @@ mod audit;
 mod cache;
 mod command_line;
 mod daemon;
+mod documents;
 mod embedding;
 mod endings;
 mod full_disk;

@@ -42,15 +42,11 @@ pub use anchor::{
 pub use chain::{Chain, Seq};
 pub use copy::{Copied, CopyError, copy};
 pub use error::JournalError;
-pub use export::{
-    Exported, export, verify_export, verify_export_proof, verify_export_signed,
-};
+pub use export::{Exported, export, verify_export, verify_export_proof, verify_export_signed};
 pub use heads::write_heads;
 pub use list::{ChainState, ChainSummary, chain_rows, find_chain, list};
 pub use row::{Body, Class, Closing, Opening, Row, RowKind, Verdict};
-pub use verify::{
-    Problem, Report, Verifier, verify, verify_against, verify_chain, verify_signed,
-};
+pub use verify::{Problem, Report, Verifier, verify, verify_against, verify_chain, verify_signed};
 
 use crate::storage::{Batch, Storage, StorageError};
 use queue::Queue;

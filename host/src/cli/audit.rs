@@ -15,11 +15,11 @@ use serde_json::json;
 
 pub(super) use self::anchor::{Outside, keep_anchored, signed};
 pub(super) use self::find::agents_chain;
-pub use self::show::{row_json, row_text};
-pub(super) use self::verify::tell;
 use self::find::chain_of;
 use self::show::ShowArgs;
+pub use self::show::{row_json, row_text};
 use self::verify::VerifyArgs;
+pub(super) use self::verify::{small_file, tell};
 use super::exit::{Code, Failure};
 use super::run::Format;
 use super::terminal::{self, visible};
@@ -233,4 +233,3 @@ fn heads_json(heads: &[u8]) -> String {
 pub(super) fn count(number: u64, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
-

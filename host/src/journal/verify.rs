@@ -388,10 +388,7 @@ pub async fn verify_signed(
 
 /// Checks the rows of one chain. Its registration's link, which covers the chain before, is not
 /// looked at. Fails if the store cannot be read.
-pub async fn verify_chain(
-    store: &dyn Storage,
-    chain: ChainRecord,
-) -> Result<Report, JournalError> {
+pub async fn verify_chain(store: &dyn Storage, chain: ChainRecord) -> Result<Report, JournalError> {
     let mut verifier = Verifier::partial(store.head().await?.id);
     let number = chain.number;
     verifier.chain(chain, None);

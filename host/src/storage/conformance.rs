@@ -6,8 +6,9 @@ use crate::types::{CallId, ComponentHash};
 use std::future::Future;
 use std::sync::Arc;
 
-/// Runs every case, each on a fresh store from `open`.
-pub(crate) async fn run<F: Future<Output = Arc<dyn Storage>>>(open: impl Fn() -> F) {
+/// Runs every case, each on a fresh store from `open`. `vectors`: whether it takes them.
+pub(crate) async fn run<F: Future<Output = Arc<dyn Storage>>>(open: impl Fn() -> F, vectors: bool) {
+    super::documents::conforms(&open, vectors).await;
     chains_are_numbered_and_linked_in_order(&*open().await).await;
     rows_come_back_as_they_were_written(&*open().await).await;
     batches_of_every_size_are_written_whole(&*open().await).await;

@@ -58,9 +58,8 @@ impl Outside {
                 file.sync_all().map_err(failed)
             }
             Self::Command(command) => {
-                let failed = |what: String| {
-                    format!("the command `{command}` took no signed head: {what}")
-                };
+                let failed =
+                    |what: String| format!("the command `{command}` took no signed head: {what}");
                 let own = command.clone();
                 let run = tokio::task::spawn_blocking(move || piped(&own, line.as_bytes())).await;
                 match run {

@@ -119,7 +119,7 @@ fn public_key(text: &str) -> Result<PublicKey, Failure> {
 }
 
 /// The text of a file of at most 16 MiB.
-pub(super) fn small_file(path: &Path) -> Result<String, Failure> {
+pub(in crate::cli) fn small_file(path: &Path) -> Result<String, Failure> {
     const BYTES_MAX: u64 = 16 << 20;
     let mut text = String::new();
     let read = open(path)?.take(BYTES_MAX).read_to_string(&mut text);

@@ -74,7 +74,9 @@ async fn a_signed_head_is_read_back_and_any_change_of_it_is_refused() {
         let last = if digest.ends_with('0') { "1" } else { "0" };
         format!("{}{last}", &digest[..digest.len() - 1])
     };
-    for field in [head.root.to_string(), head.store.to_string(), crate::storage::Hex(&head.link).to_string()] {
+    for field in
+        [head.root.to_string(), head.store.to_string(), crate::storage::Hex(&head.link).to_string()]
+    {
         refused(&with(&field, &flip(&field)), "signature is wrong");
     }
     refused(&with(&public.to_string(), &"ab".repeat(32)), "another key signed it");

@@ -37,15 +37,22 @@ fn flips() -> Vec<Change> {
         ("number", "77"),
     ];
     let of_row = row.iter().filter(|(field, _)| *field != "chain").flat_map(|(field, value)| {
-        [1, 6].map(|seq| (format!("{field} of row {seq}"), format!(
-            "UPDATE journal SET {field} = {value} WHERE chain = 2 AND seq = {seq}"
-        )))
+        [1, 6].map(|seq| {
+            (
+                format!("{field} of row {seq}"),
+                format!("UPDATE journal SET {field} = {value} WHERE chain = 2 AND seq = {seq}"),
+            )
+        })
     });
-    let moved = ("chain of row 6".to_owned(),
-        "UPDATE journal SET chain = 3, seq = 8 WHERE chain = 2 AND seq = 6".to_owned());
+    let moved = (
+        "chain of row 6".to_owned(),
+        "UPDATE journal SET chain = 3, seq = 8 WHERE chain = 2 AND seq = 6".to_owned(),
+    );
     let of_chain = chain.iter().map(|(field, value)| {
-        (format!("{field} of a chain"),
-            format!("UPDATE chains SET {field} = {value} WHERE number = 2"))
+        (
+            format!("{field} of a chain"),
+            format!("UPDATE chains SET {field} = {value} WHERE number = 2"),
+        )
     });
     let all = of_row.chain([moved]).chain(of_chain);
     all.map(|(name, sql)| Change { name, sql, outside: false }).collect()
@@ -63,7 +70,8 @@ fn moves() -> Vec<Change> {
             "DELETE FROM journal WHERE chain = 2 AND seq = 4; \
              UPDATE journal SET seq = 4 WHERE chain = 2 AND seq = 5; \
              UPDATE journal SET seq = 5 WHERE chain = 2 AND seq = 6; \
-             UPDATE journal SET seq = 6 WHERE chain = 2 AND seq = 7".to_owned(),
+             UPDATE journal SET seq = 6 WHERE chain = 2 AND seq = 7"
+                .to_owned(),
         ),
         ("all rows of a chain deleted", "DELETE FROM journal WHERE chain = 2".to_owned()),
         (
@@ -74,7 +82,8 @@ fn moves() -> Vec<Change> {
             "two rows swapped",
             "UPDATE journal SET seq = -1 WHERE chain = 2 AND seq = 2; \
              UPDATE journal SET seq = 2 WHERE chain = 2 AND seq = 5; \
-             UPDATE journal SET seq = 5 WHERE chain = 2 AND seq = -1".to_owned(),
+             UPDATE journal SET seq = 5 WHERE chain = 2 AND seq = -1"
+                .to_owned(),
         ),
         (
             "two chains swapped",
@@ -83,25 +92,31 @@ fn moves() -> Vec<Change> {
              UPDATE journal SET chain = 2 WHERE chain = -1; \
              UPDATE chains SET number = -1 WHERE number = 1; \
              UPDATE chains SET number = 1 WHERE number = 2; \
-             UPDATE chains SET number = 2 WHERE number = -1".to_owned(),
+             UPDATE chains SET number = 2 WHERE number = -1"
+                .to_owned(),
         ),
         (
             "a row doubled after the end",
-            format!("INSERT INTO journal (chain, seq, {FIELDS}) SELECT chain, 8, {FIELDS} \
-                     FROM journal WHERE chain = 2 AND seq = 4"),
+            format!(
+                "INSERT INTO journal (chain, seq, {FIELDS}) SELECT chain, 8, {FIELDS} \
+                     FROM journal WHERE chain = 2 AND seq = 4"
+            ),
         ),
         (
             "a row inserted from another chain",
-            format!("UPDATE journal SET seq = 8 WHERE chain = 2 AND seq = 7; \
+            format!(
+                "UPDATE journal SET seq = 8 WHERE chain = 2 AND seq = 7; \
                      UPDATE journal SET seq = 7 WHERE chain = 2 AND seq = 6; \
                      INSERT INTO journal (chain, seq, {FIELDS}) SELECT 2, 6, {FIELDS} \
-                     FROM journal WHERE chain = 3 AND seq = 6"),
+                     FROM journal WHERE chain = 3 AND seq = 6"
+            ),
         ),
         (
             "a chain doubled",
             "INSERT INTO chains (number, id, opened_us, plugin, first, link) SELECT 4, \
              B(0f0e0d0c0b0a09080706050403020100), opened_us, plugin, first, link FROM chains \
-             WHERE number = 3".to_owned(),
+             WHERE number = 3"
+                .to_owned(),
         ),
         ("the store's id", "UPDATE store SET id = B(000102030405060708090a0b0c0d0e0f)".to_owned()),
     ];
@@ -203,7 +218,6 @@ async fn a_history_written_anew_with_right_hashes_is_found_with_either_head() {
     let (heads, signed) = heads_of(&*store).await;
     forged.adopt(store.head().await.unwrap().id).await.unwrap();
     three_chains(&forged).await;
-    let change =
-        Change { name: "all rewritten".to_owned(), sql: String::new(), outside: true };
+    let change = Change { name: "all rewritten".to_owned(), sql: String::new(), outside: true };
     is_found(&*forged, &change, &heads, &signed).await;
 }

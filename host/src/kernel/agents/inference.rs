@@ -313,9 +313,9 @@ impl Agents {
         usage: &TokenUsage,
         answer: Option<&Result<Completion, ModelError>>,
     ) -> Result<Seq, Ended> {
-        let said = answer.and_then(|answer| answer.as_ref().ok()).map(|reply| {
-            reply.text().chars().take(SAID_CHARS_MAX).collect::<String>()
-        });
+        let said = answer
+            .and_then(|answer| answer.as_ref().ok())
+            .map(|reply| reply.text().chars().take(SAID_CHARS_MAX).collect::<String>());
         let error = answer.and_then(|answer| answer.as_ref().err());
         let body = serde_json::json!({
             "error": error.map(ToString::to_string),
