@@ -25,7 +25,10 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Row as _, SqliteConnection};
 const ROUNDS: usize = 7;
 /// Rows of a round.
 const ROWS: usize = 20_000;
-const BODY: &str = r#"{"ok":true,"usage":{"wall_us":1597,"cpu_us":1333,"memory_bytes":1383168},"arguments_blake3":"988bd2f5d501a678a735ad1c5e8e08b944d1dd130db9d68cd89c655b0201a5f6"}"#;
+const BODY: &str = concat!(
+    r#"{"ok":true,"usage":{"wall_us":1597,"cpu_us":1333,"memory_bytes":1383168},"#,
+    r#""arguments_blake3":"988bd2f5d501a678a735ad1c5e8e08b944d1dd130db9d68cd89c655b0201a5f6"}"#,
+);
 const DIMENSIONS: usize = 1536;
 const VECTORS: usize = 10_000;
 const QUERIES: usize = 100;

@@ -55,7 +55,8 @@ fn a_wrong_document_or_question_is_one_sentence() {
         user.run_with_input(&put, input.as_bytes()).complains(2, &[says]);
     }
     let put = ["storage", "put", "a", "-", "--model", "m"];
-    let two = "{\"id\":\"a\",\"text\":\"\",\"vector\":[1]}\n{\"id\":\"b\",\"text\":\"\",\"vector\":[1,2]}";
+    let two = r#"{"id":"a","text":"","vector":[1]}
+{"id":"b","text":"","vector":[1,2]}"#;
     user.run_with_input(&put, two.as_bytes()).complains(2, &["line 2", "2 numbers"]);
     let zero = br#"{"id":"a","text":"","vector":[0,0]}"#;
     user.run_with_input(&put, zero).complains(2, &["all zero, or not finite"]);

@@ -73,6 +73,7 @@ pub async fn serve(config: &Config, arguments: &ServeArgs) -> Result<Code, Failu
         .cache(config.cache_folder.clone(), config.cache_bytes_max)
         .build()
         .await?;
+    let anchored = Anchored::begin(config, &kernel, arguments).await?;
     let models = models(config)?;
     let options = agent_options(config, models.clone());
     let window = options.schedule.window;
@@ -92,7 +93,6 @@ pub async fn serve(config: &Config, arguments: &ServeArgs) -> Result<Code, Failu
         say(&format!("closing: agents have {drain} to end; another signal leaves at once"));
     };
     let all_ended = {
-        let anchored = Anchored::begin(config, &kernel, arguments).await?;
         let (ended, wait) = tokio::sync::oneshot::channel::<()>();
         let serving = async {
             let all_ended = daemon.serve(stop, drain).await;

@@ -78,8 +78,9 @@ pub struct Hit {
 /// The part of a store that finds documents. Changes are atomic, and once answered they survive
 /// `kill -9`. Every method fails with `TooLarge` for what is over its limit, before anything else.
 pub trait Documents: Send + Sync {
-    /// Puts documents in, at most [`PUT_MAX`]; one of the same name is replaced, with its vectors of
-    /// all spaces. `space` is that of the vectors, all of its length; without it none may have one.
+    /// Puts documents in, at most [`PUT_MAX`]; one of the same name is replaced, with its vectors
+    /// of all spaces. `space` is that of the vectors, all of its length; without it none may have
+    /// one.
     fn put_documents<'a>(
         &'a self,
         agent: &'a str,

@@ -1,5 +1,5 @@
 //! Vectors in memory: an exact scan, and above a number of vectors an index beside it. Both are
-//! built from the store's rows and thrown away when those have changed; nothing is kept on the disk.
+//! built from the store's rows and thrown away when those have changed; nothing is on the disk.
 
 use std::collections::HashMap;
 use std::num::NonZero;
