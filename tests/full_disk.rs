@@ -59,6 +59,10 @@ impl Storage for Filling {
         self.inner.tally(chain)
     }
 
+    fn documents(&self) -> &dyn aos_host::storage::Documents {
+        self.inner.documents()
+    }
+
     fn schema(&self) -> SchemaVersions {
         self.inner.schema()
     }

@@ -21,6 +21,7 @@ mod run;
 mod serve;
 mod signals;
 mod simulate;
+mod storage;
 mod store;
 pub mod team;
 mod terminal;
@@ -92,6 +93,9 @@ enum Command {
     /// Look after the store: its schema, its health, its size, a copy elsewhere
     #[command(subcommand)]
     Store(store::StoreCommand),
+    /// Put documents of agents in, and find them again by words or vectors
+    #[command(subcommand)]
+    Storage(storage::StorageCommand),
     /// Look at or clear the compiled components
     #[command(subcommand)]
     Cache(cache::CacheCommand),
@@ -204,6 +208,7 @@ fn dispatch(cli: Cli) -> Result<Code, Failure> {
         Command::New(arguments) => new::new(&arguments),
         Command::Audit(command) => block_on(audit::audit(&config, command)),
         Command::Store(command) => block_on(store::store(&config, command)),
+        Command::Storage(command) => block_on(storage::storage(&config, command)),
         Command::Cache(command) => cache::cache(&config, &command),
         Command::Context(command) => context::context(&command),
         Command::Simulate(arguments) => simulate::run(&arguments),

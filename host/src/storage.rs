@@ -1,4 +1,5 @@
-//! The disk: one transactional store for the journal and for the key-value pairs of plugins.
+//! The disk: one transactional store for the journal, for the key-value pairs of plugins, and for
+//! documents that agents find again.
 //!
 //! Knows bytes, order and transactions; knows nothing of what a row means, of grants or of agents.
 //! [`Storage`] is the whole contract. SQLite implements it (`memory:` is SQLite in memory), and so
@@ -9,6 +10,7 @@
 //! may read beside it and see committed batches only.
 
 mod address;
+pub mod documents;
 mod error;
 pub mod keyvalue;
 #[cfg(feature = "postgres")]
@@ -20,6 +22,7 @@ pub mod sqlite;
 pub(crate) mod conformance;
 
 pub use address::{PostgresUrl, StoreUrl};
+pub use documents::{Document, Documents, Hit, Scope, Space};
 pub use error::StorageError;
 pub use keyvalue::{Bucket, KeyPage, KeyValue, Pair, PairKey};
 pub use record::{
@@ -144,6 +147,9 @@ pub trait Storage: KeyValue + Send + Sync {
 
     /// The rows of one chain, counted by kind and verdict.
     fn tally(&self, chain: i64) -> Answer<'_, Vec<Tally>>;
+
+    /// The part that finds documents by their words and vectors.
+    fn documents(&self) -> &dyn Documents;
 
     /// Which version of the schema it had when it was opened, and which it has.
     fn schema(&self) -> SchemaVersions;

@@ -12,6 +12,7 @@ mod inference;
 mod memory;
 mod operate;
 mod process;
+mod reason;
 mod tools;
 
 use std::collections::{BTreeMap, VecDeque};

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -60,6 +61,15 @@ pub struct SessionOptions {
     pub streams: Streams,
     /// Who is told of progress.
     pub progress: Option<Progress>,
+}
+
+/// What one call is made with besides its arguments.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Terms {
+    /// Less wall time than the session gives.
+    pub(super) timeout: Option<Duration>,
+    /// The row of the chain in which a model's reply asked for it.
+    pub(super) asked_by: Option<u64>,
 }
 
 /// One caller and one plugin. Dropped without [`crate::kernel::Kernel::close_session`] it leaves
@@ -197,29 +207,33 @@ impl Session {
         &self,
         tool: &Definition,
         arguments: &str,
+        asked_by: Option<u64>,
     ) -> Result<Call, JournalError> {
         // What may not happen twice is on the disk before it happens once.
         let again = tool.behaviour.read_only || tool.behaviour.idempotent;
         let class = if again { Class::Queued } else { Class::Synced };
-        self.accept(&tool.name, arguments, class).await
+        self.accept(&tool.name, arguments, asked_by, class).await
     }
 
     /// Takes a run of a command on.
     pub(super) async fn accept_run(&self, arguments: &[String]) -> Result<Call, JournalError> {
-        self.accept("run", &arguments.join("\0"), Class::Queued).await
+        self.accept("run", &arguments.join("\0"), None, Class::Queued).await
     }
 
     async fn accept(
         &self,
         target: &str,
         arguments: &str,
+        asked_by: Option<u64>,
         class: Class,
     ) -> Result<Call, JournalError> {
         let id = CallId::fresh();
         // The hash proves which arguments they were; they themselves may hold secrets.
         let hash = blake3::hash(arguments.as_bytes());
+        // The row of this chain in which the model's reply asked for it.
+        let asked_by = asked_by.map(|row| format!(",\"asked_by\":{row}")).unwrap_or_default();
         let body = format!(
-            r#"{{"arguments_blake3":"{}","arguments_bytes":{}}}"#,
+            r#"{{"arguments_blake3":"{}","arguments_bytes":{}{asked_by}}}"#,
             hash.to_hex(),
             arguments.len()
         );

@@ -6,8 +6,9 @@ use crate::types::{CallId, ComponentHash};
 use std::future::Future;
 use std::sync::Arc;
 
-/// Runs every case, each on a fresh store from `open`.
-pub(crate) async fn run<F: Future<Output = Arc<dyn Storage>>>(open: impl Fn() -> F) {
+/// Runs every case, each on a fresh store from `open`. `vectors`: whether it takes them.
+pub(crate) async fn run<F: Future<Output = Arc<dyn Storage>>>(open: impl Fn() -> F, vectors: bool) {
+    super::documents::conforms(&open, vectors).await;
     chains_are_numbered_and_linked_in_order(&*open().await).await;
     rows_come_back_as_they_were_written(&*open().await).await;
     batches_of_every_size_are_written_whole(&*open().await).await;
@@ -85,8 +86,8 @@ async fn chains_are_numbered_and_linked_in_order(store: &dyn Storage) {
     let head = store.head().await.unwrap();
     assert_eq!((head.id, head.chains, head.link), (empty.id, 3, previous));
     let heads = store.chain_heads(2).await.unwrap();
-    let heads: Vec<_> = heads.iter().map(|head| (head.number, head.rows)).collect();
-    assert_eq!(heads, [(2, 1), (3, 1)]);
+    let heads = heads.iter().map(|head| (head.number, head.rows, &*head.kind));
+    assert_eq!(heads.collect::<Vec<_>>(), [(2, 1, "verdict"), (3, 1, "verdict")]);
 }
 
 async fn rows_come_back_as_they_were_written(store: &dyn Storage) {

@@ -25,6 +25,7 @@
 
 mod append;
 mod connect;
+mod documents;
 mod keyvalue;
 mod open;
 mod read;
@@ -34,8 +35,9 @@ mod upkeep;
 mod tests;
 
 use super::{
-    Answer, Batch, ChainHead, ChainRange, ChainRecord, Compacted, Durability, PostgresUrl,
-    RowRange, SchemaVersions, Storage, StorageError, StoreHead, StoreId, StoredRow, Tally,
+    Answer, Batch, ChainHead, ChainRange, ChainRecord, Compacted, Documents, Durability,
+    PostgresUrl, RowRange, SchemaVersions, Storage, StorageError, StoreHead, StoreId, StoredRow,
+    Tally,
 };
 use append::Writer;
 use connect::{Lease, Target, Trouble};
@@ -218,6 +220,10 @@ impl Storage for PostgresStorage {
 
     fn tally(&self, chain: i64) -> Answer<'_, Vec<Tally>> {
         read::tally(self, chain).boxed()
+    }
+
+    fn documents(&self) -> &dyn Documents {
+        self
     }
 
     fn schema(&self) -> SchemaVersions {

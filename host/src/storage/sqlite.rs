@@ -13,6 +13,7 @@
 //! set per commit; outside a transaction that is legal and touches no file.
 
 mod append;
+mod documents;
 mod keyvalue;
 mod open;
 mod read;
@@ -22,9 +23,10 @@ mod upkeep;
 mod tests;
 
 use super::{
-    Answer, Batch, ChainHead, ChainRange, ChainRecord, Compacted, Durability, RowRange,
+    Answer, Batch, ChainHead, ChainRange, ChainRecord, Compacted, Documents, Durability, RowRange,
     SchemaVersions, Storage, StorageError, StoreHead, StoreId, StoreUrl, StoredRow, Tally,
 };
+use crate::storage::documents::nearest::Matrices;
 use crate::storage::error::ANOTHER_PLACE;
 use append::Writer;
 use futures::FutureExt;
@@ -51,6 +53,7 @@ pub struct SqliteStorage {
     /// `None` in memory, where a second connection would see another database.
     readers: Option<SqlitePool>,
     schema: SchemaVersions,
+    matrices: Matrices,
 }
 
 /// A connection to read with.
@@ -65,7 +68,8 @@ impl SqliteStorage {
     pub async fn open(url: &StoreUrl) -> Result<Self, StorageError> {
         let opened = open::open(url).await?;
         let writer = Mutex::new(Writer::new(opened.connection));
-        Ok(Self { path: opened.path, writer, readers: opened.readers, schema: opened.schema })
+        let (path, readers, schema) = (opened.path, opened.readers, opened.schema);
+        Ok(Self { path, writer, readers, schema, matrices: Matrices::default() })
     }
 
     fn failed(&self, doing: &'static str) -> impl Fn(sqlx::Error) -> StorageError + '_ {
@@ -129,6 +133,10 @@ impl Storage for SqliteStorage {
 
     fn tally(&self, chain: i64) -> Answer<'_, Vec<Tally>> {
         read::tally(self, chain).boxed()
+    }
+
+    fn documents(&self) -> &dyn Documents {
+        self
     }
 
     fn schema(&self) -> SchemaVersions {

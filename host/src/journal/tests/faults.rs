@@ -98,6 +98,10 @@ impl Storage for Faulty {
     fn tally(&self, chain: i64) -> Answer<'_, Vec<Tally>> {
         self.inner.tally(chain)
     }
+    fn documents(&self) -> &dyn crate::storage::Documents {
+        self.inner.documents()
+    }
+
     fn schema(&self) -> SchemaVersions {
         self.inner.schema()
     }

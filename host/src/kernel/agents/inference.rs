@@ -6,8 +6,9 @@ use std::sync::Arc;
 use super::Agents;
 use super::memory::{answered, message};
 use super::process::Process;
+use super::reason::{Asked, SAID_CHARS_MAX};
 use crate::capability::names::NameRequest;
-use crate::journal::{Body, Class, Row, RowKind};
+use crate::journal::{Body, Class, Row, RowKind, Seq};
 use crate::kernel::executor::{Call, Signal};
 use crate::model::{
     self, Admission, Caller, Completion, Endpoint, ModelError, Request, Role, Spent, Stop,
@@ -278,12 +279,13 @@ impl Agents {
         };
         self.charge(process, &usage);
         self.tell(Event::ModelEnded { ticket, ending, usage: ledger_usage(&usage) })?;
-        self.record(process, endpoint, &usage, answer.as_ref().and_then(|a| a.as_ref().err()))
-            .await?;
+        let row = self.record(process, endpoint, &usage, answer.as_ref()).await?;
         Ok(match (answer, ending) {
             (Some(answer), _) => {
-                if answer.is_ok() {
-                    process.state().usage.model_calls += 1;
+                if let Ok(reply) = &answer {
+                    let mut state = process.state();
+                    state.usage.model_calls += 1;
+                    state.asked = Asked::of(row, reply);
                 }
                 Attempt::Answered(answer)
             }
@@ -303,16 +305,21 @@ impl Agents {
         total.cost_microdollars = total.cost_microdollars.saturating_add(cost);
     }
 
-    /// The row that says what a call used.
+    /// The row that says what a call used, and how its reply begins.
     async fn record(
         &self,
         process: &Process,
         endpoint: &Endpoint,
         usage: &TokenUsage,
-        error: Option<&ModelError>,
-    ) -> Result<(), Ended> {
+        answer: Option<&Result<Completion, ModelError>>,
+    ) -> Result<Seq, Ended> {
+        let said = answer
+            .and_then(|answer| answer.as_ref().ok())
+            .map(|reply| reply.text().chars().take(SAID_CHARS_MAX).collect::<String>());
+        let error = answer.and_then(|answer| answer.as_ref().err());
         let body = serde_json::json!({
             "error": error.map(ToString::to_string),
+            "said": said,
             "usage": {
                 "input_tokens": usage.prompt(),
                 "output_tokens": usage.output,
@@ -330,7 +337,7 @@ impl Agents {
             ..Row::new(RowKind::Outcome)
         };
         let written = process.chain.append(row, Class::Written).await;
-        written.map(|_| ()).map_err(|error| Ended::Journal(error.to_string()))
+        written.map_err(|error| Ended::Journal(error.to_string()))
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Instant;
 use tokio::sync::{Notify, OnceCell};
 
 use super::memory::Memory;
+use super::reason::Asked;
 use super::tools::{Held, Offer};
 use crate::capability::gate::Gate;
 use crate::journal::Chain;
@@ -72,6 +73,8 @@ pub(super) struct State {
     pub(super) paused: bool,
     pub(super) exhausted: Option<Exhausted>,
     pub(super) usage: AgentUsage,
+    /// What the model's newest reply asked for.
+    pub(super) asked: Asked,
     /// Why somebody is ending it.
     pub(super) killed: Option<String>,
     pub(super) ending: Option<Ending>,
@@ -135,6 +138,7 @@ impl Process {
                 paused: false,
                 exhausted: None,
                 usage: AgentUsage::default(),
+                asked: Asked::default(),
                 killed: None,
                 ending: None,
                 wall_ms: None,

@@ -13,6 +13,7 @@ use super::Agents;
 use super::process::Process;
 use crate::capability::names::NameRequest;
 use crate::kernel::executor::{Gone, Signal};
+use crate::kernel::session::Terms;
 use crate::kernel::{Fault, Plugin, Session};
 use crate::sandbox::Ended;
 use crate::sandbox::agent::{tool, toolbox};
@@ -137,8 +138,11 @@ impl Agents {
         let held = process.holdings.tools.iter().find(|held| held.alias == offer.alias);
         let held = held.ok_or_else(|| Ended::Host("a tool's plugin is gone".into()))?;
         let session = self.tool_session(process, held)?;
-        let timeout = invocation.timeout_ms.map(Duration::from_millis);
-        let answer = self.in_a_slot(process, session, &offer.tool, arguments, timeout).await?;
+        let terms = Terms {
+            timeout: invocation.timeout_ms.map(Duration::from_millis),
+            asked_by: process.state().asked.row_of(&offer.name, &arguments),
+        };
+        let answer = self.in_a_slot(process, session, &offer.tool, arguments, terms).await?;
         process.state().usage.tool_calls += 1;
         match answer {
             Ok(output) => Ok(Ok(output.into())),
@@ -158,7 +162,7 @@ impl Agents {
         session: Arc<Session>,
         tool: &str,
         arguments: serde_json::Value,
-        timeout: Option<Duration>,
+        terms: Terms,
     ) -> Result<Result<Output, Fault>, Ended> {
         let mut call = self.executor().call();
         let ticket = call.ticket();
@@ -177,7 +181,7 @@ impl Agents {
             }
         }
         let pid = Pid(ticket.0 | TOOL_BIT);
-        let ran = self.run_tool(process, pid, session, tool, arguments, timeout);
+        let ran = self.run_tool(process, pid, session, tool, arguments, terms);
         let answer = tokio::select! {
             answer = ran => answer,
             signal = call.signal() => Err(Ended::Killed(format!("the call was ended: {signal:?}"))),
@@ -194,7 +198,7 @@ impl Agents {
         session: Arc<Session>,
         tool: &str,
         arguments: serde_json::Value,
-        timeout: Option<Duration>,
+        terms: Terms,
     ) -> Result<Result<Output, Fault>, Ended> {
         self.tell(Event::Admitted(Box::new(Admission {
             pid,
@@ -210,7 +214,7 @@ impl Agents {
         let (sender, answer) = oneshot::channel();
         let (kernel, tool, own) = (self.kernel(), tool.to_owned(), Arc::clone(&turn));
         let work = async move {
-            let answer = kernel.call_in_turn(&session, &tool, &arguments, Some(own), timeout).await;
+            let answer = kernel.call_in_turn(&session, &tool, &arguments, Some(own), terms).await;
             // Whoever asked may be gone.
             let _gone = sender.send(answer);
         };
@@ -273,7 +277,7 @@ fn unknown(name: &str, offers: &[Offer]) -> ToolError {
 }
 
 /// A model writes arguments as text; nothing at all means no arguments.
-fn arguments_of(text: &str) -> Result<serde_json::Value, ToolError> {
+pub(super) fn arguments_of(text: &str) -> Result<serde_json::Value, ToolError> {
     if text.trim().is_empty() {
         return Ok(serde_json::Value::Object(serde_json::Map::new()));
     }
