@@ -39,4 +39,4 @@ pub use self::evict::Eviction;
 pub use self::layout::{Block, Body, Rendered, Role, TailBlock};
 pub use self::page::{ContentHash, Kind, Measured, NewPage, Page, PageId, Part, Relation};
 pub use self::signature::Signature;
-pub use self::tokens::{Chars4, Count};
+pub use self::tokens::{Chars4, Count, Factor, Tokenizer};

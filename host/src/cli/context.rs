@@ -5,7 +5,7 @@ mod lines;
 mod recall;
 mod simulate;
 
-use clap::{Subcommand, ValueEnum};
+use clap::Subcommand;
 
 use super::exit::{Code, Failure};
 
@@ -15,13 +15,6 @@ pub enum ContextCommand {
     Recall(recall::RecallArgs),
     /// Render what the pager would have sent for a recorded log
     Simulate(simulate::SimulateArgs),
-}
-
-/// How tokens are counted.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum Tokenizer {
-    /// Four characters are a token
-    Chars4,
 }
 
 pub fn context(command: &ContextCommand) -> Result<Code, Failure> {

@@ -6,10 +6,9 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::super::exit::{Code, Failure};
-use super::Tokenizer;
 use super::lines::{self, Writer};
 use crate::pager::recall::{Document, Index};
-use crate::pager::{Chars4, Count, PageId};
+use crate::pager::{Count, PageId, Tokenizer};
 
 /// More hits a query are a listing, not a ranking.
 const LIMIT_MAX: u64 = 10_000;
@@ -31,8 +30,8 @@ pub struct RecallArgs {
     #[arg(long, value_name = "COUNT", default_value_t = 10,
           value_parser = clap::value_parser!(u64).range(1..=LIMIT_MAX))]
     limit: u64,
-    /// How tokens are counted
-    #[arg(long, value_enum, default_value_t = Tokenizer::Chars4)]
+    /// How tokens are counted: o200k, cl100k or chars4
+    #[arg(long, value_name = "NAME", default_value = "chars4")]
     tokenizer: Tokenizer,
     /// The answer's form: {"id","pages":[{"label","tokens","score"}]} a line
     #[arg(long, value_enum, default_value_t = Form::Jsonl)]
@@ -90,11 +89,11 @@ struct Pages {
 
 pub fn recall(arguments: &RecallArgs) -> Result<Code, Failure> {
     let Form::Jsonl = arguments.output;
-    let Tokenizer::Chars4 = arguments.tokenizer;
+    let counter = arguments.tokenizer.counter();
     let mut agents: HashMap<String, Pages> = HashMap::new();
     lines::read(&arguments.pages, |line: PageLine| {
         if let Some(agent) = asked(arguments, line.agent.as_deref()) {
-            agents.entry(agent.to_owned()).or_default().add(line);
+            agents.entry(agent.to_owned()).or_default().add(line, &*counter);
         }
         Ok(())
     })?;
@@ -123,12 +122,11 @@ fn asked<'a>(arguments: &'a RecallArgs, line: Option<&'a str>) -> Option<&'a str
 }
 
 impl Pages {
-    fn add(&mut self, line: PageLine) {
-        let spoken = line.speaker.as_ref().map_or(0, |speaker| speaker.chars().count() as u64 + 2);
+    fn add(&mut self, line: PageLine, counter: &dyn Count) {
         // A page's text is `speaker: text`.
-        let tokens = match spoken {
-            0 => Chars4.tokens(&line.text),
-            spoken => (spoken + line.text.chars().count() as u64).div_ceil(4),
+        let tokens = match &line.speaker {
+            Some(speaker) => counter.tokens(&format!("{speaker}: {}", line.text)),
+            None => counter.tokens(&line.text),
         };
         self.index.add(Document {
             id: PageId(self.known.len() as u64),
