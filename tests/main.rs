@@ -6,6 +6,7 @@
 mod agents;
 mod cache;
 mod command_line;
+mod context;
 mod daemon;
 mod embedding;
 mod endings;

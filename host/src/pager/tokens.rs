@@ -160,8 +160,11 @@ mod tests {
     /// The examples of OpenAI's cookbook ("How to count tokens with tiktoken"): cl100k and o200k.
     #[test]
     fn byte_pairs_are_counted_as_their_vendor_does() {
-        let samples =
-            [("antidisestablishmentarianism", 6, 6), ("2 + 2 = 4", 7, 7), ("お誕生日おめでとう", 9, 8)];
+        let samples = [
+            ("antidisestablishmentarianism", 6, 6),
+            ("2 + 2 = 4", 7, 7),
+            ("お誕生日おめでとう", 9, 8),
+        ];
         let (cl100k, o200k) = (Tokenizer::Cl100k.counter(), Tokenizer::O200k.counter());
         for (text, old, new) in samples {
             assert_eq!((cl100k.tokens(text), o200k.tokens(text)), (old, new), "{text}");

@@ -27,6 +27,7 @@ mod append;
 mod connect;
 mod keyvalue;
 mod open;
+mod pages;
 mod read;
 mod upkeep;
 
@@ -34,7 +35,7 @@ mod upkeep;
 mod tests;
 
 use super::{
-    Answer, Batch, ChainHead, ChainRange, ChainRecord, Compacted, Durability, PostgresUrl,
+    Answer, Batch, ChainHead, ChainRange, ChainRecord, Compacted, Durability, Pages, PostgresUrl,
     RowRange, SchemaVersions, Storage, StorageError, StoreHead, StoreId, StoredRow, Tally,
 };
 use append::Writer;
@@ -198,6 +199,10 @@ impl Storage for PostgresStorage {
 
     fn append<'a>(&'a self, batch: &'a Batch, durability: Durability) -> Answer<'a, ()> {
         append::append(self, batch, durability).boxed()
+    }
+
+    fn pages(&self) -> &dyn Pages {
+        self
     }
 
     fn head(&self) -> Answer<'_, StoreHead> {

@@ -15,6 +15,7 @@
 mod append;
 mod keyvalue;
 mod open;
+mod pages;
 mod read;
 mod upkeep;
 
@@ -22,7 +23,7 @@ mod upkeep;
 mod tests;
 
 use super::{
-    Answer, Batch, ChainHead, ChainRange, ChainRecord, Compacted, Durability, RowRange,
+    Answer, Batch, ChainHead, ChainRange, ChainRecord, Compacted, Durability, Pages, RowRange,
     SchemaVersions, Storage, StorageError, StoreHead, StoreId, StoreUrl, StoredRow, Tally,
 };
 use crate::storage::error::ANOTHER_PLACE;
@@ -109,6 +110,10 @@ impl Storage for SqliteStorage {
 
     fn append<'a>(&'a self, batch: &'a Batch, durability: Durability) -> Answer<'a, ()> {
         append::append(self, batch, durability).boxed()
+    }
+
+    fn pages(&self) -> &dyn Pages {
+        self
     }
 
     fn head(&self) -> Answer<'_, StoreHead> {

@@ -35,6 +35,9 @@ pub(in crate::kernel) struct Process {
     pub(super) chain: Chain,
     pub(super) gate: Arc<Gate>,
     pub(super) memory: Mutex<Memory>,
+    /// Held while something of its memory is written, so that writes come in their order. The bytes
+    /// that it was counted to hold then.
+    pub(super) keeping: tokio::sync::Mutex<u64>,
     pub(super) offers: OnceCell<Vec<Offer>>,
     /// Of its tools, one a plugin, opened when first needed.
     pub(super) sessions: Mutex<Vec<(String, Arc<Session>)>>,
@@ -60,6 +63,8 @@ pub struct Holdings {
     pub budget: Limits,
     /// CPU it may use at most, in thousandths of one core; none is all.
     pub cpu_share_permille: Option<u16>,
+    /// How it and its children remember.
+    pub memory: super::MemoryOptions,
 }
 
 /// What changes while it lives.
@@ -118,6 +123,7 @@ impl Process {
             chain,
             gate,
             memory: Mutex::new(memory),
+            keeping: tokio::sync::Mutex::default(),
             offers: OnceCell::new(),
             sessions: Mutex::default(),
             news: Notify::new(),
