@@ -147,3 +147,25 @@ async fn a_budget_below_the_task_is_refused_at_spawn_with_the_number() {
     assert!(refused.contains("at least 22") && refused.contains("--context-budget"), "{refused}");
     house.neighbour().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_summary_is_a_page_and_its_failure_changes_nothing() {
+    let house = House::new().await;
+    let say = "[[turn]]\nexpect = \"[page \"\nsay = \"they spoke of harbours\"\nrepeat = 1000\n";
+    let fail = "[[turn]]\nfault = \"400\"\ntimes = 1000\nsay = \"never\"\nrepeat = 1000\n";
+    for (name, script, summaries) in [("sums", say, true), ("fails", fail, false)] {
+        let model = house.script(name, script);
+        let summarise = |spec: &mut AgentSpec| spec.summarise = Some(model);
+        let pid = talker(&house, &chatter(40), "count 40", summarise).await;
+        assert!(matches!(house.ended(pid).await, Ending::Returned(_)));
+        let all = remembered(&house, pid).await;
+        let found = all.pages.iter().zip(&all.texts).filter(|(kept, _)| {
+            kept.page.kind == Kind::Note && kept.page.label.as_deref() == Some("summary")
+        });
+        let found: Vec<_> = found.collect();
+        assert_eq!(!found.is_empty(), summaries, "{name}: {:?}", all.state.usage);
+        assert!(found.iter().all(|(kept, text)| kept.echo && text.contains("spoke of harbours")));
+        assert!(all.state.usage.evictions >= 2 && all.state.usage.resident_tokens <= 1_200);
+        assert_eq!(all.state.figures.prompts, 40);
+    }
+}

@@ -66,6 +66,9 @@ pub struct AgentArgs {
     /// Recall no pages by itself: the agent and its model may ask for them all the same
     #[arg(long)]
     pub no_auto_recall: bool,
+    /// A model that summarises what leaves the window, within the agent's own budgets
+    #[arg(long, value_name = "MODEL")]
+    pub summarise: Option<String>,
 }
 
 /// US dollars as millionths.
@@ -111,6 +114,7 @@ impl AgentArgs {
             (self.context_budget.is_some(), "--context-budget"),
             (self.tokenizer.is_some(), "--tokenizer"),
             (self.no_auto_recall, "--no-auto-recall"),
+            (self.summarise.is_some(), "--summarise"),
         ];
         flags.into_iter().find_map(|(given, flag)| given.then_some(flag))
     }
@@ -148,6 +152,7 @@ impl AgentArgs {
             context_tokens: self.context_budget,
             tokenizer: self.tokenizer.unwrap_or_default(),
             no_auto_recall: self.no_auto_recall,
+            summarise: self.summarise.clone(),
         })
     }
 }

@@ -57,6 +57,8 @@ pub struct AgentSpec {
     pub tokenizer: Tokenizer,
     /// No pages are recalled by themselves for each user turn.
     pub no_auto_recall: bool,
+    /// The model that summarises what leaves the window: `provider/model` or `script:FILE`.
+    pub summarise: Option<String>,
 }
 
 /// Why a description is none of an agent: one sentence, and whose fault it is.
@@ -90,6 +92,10 @@ impl AgentSpec {
     ) -> Result<Spawn, SpecError> {
         let program = load(config, kernel, &self.program).await?;
         let endpoint = models.resolve(self.model.as_deref())?;
+        let summariser = match &self.summarise {
+            Some(model) => Some(models.resolve(Some(model))?),
+            None => None,
+        };
         let priority = match self.priority {
             None => Priority::default(),
             Some(points) => Priority::new(points).ok_or_else(|| {
@@ -117,7 +123,11 @@ impl AgentSpec {
             options,
             budget: self.budget(),
             cpu_share_permille: self.cpu_percent.map(|percent| percent.saturating_mul(10)),
-            memory: MemoryOptions { tokenizer: self.tokenizer, auto_recall: !self.no_auto_recall },
+            memory: MemoryOptions {
+                tokenizer: self.tokenizer,
+                auto_recall: !self.no_auto_recall,
+                summarise: summariser,
+            },
         };
         Ok(Spawn {
             name,

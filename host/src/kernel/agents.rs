@@ -14,6 +14,7 @@ mod operate;
 mod paging;
 mod process;
 mod recall_tools;
+mod summary;
 mod tools;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -119,17 +120,19 @@ pub struct Spawn {
 }
 
 /// How an agent remembers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct MemoryOptions {
     /// How tokens are counted.
     pub tokenizer: Tokenizer,
     /// Whether pages are recalled by themselves for each user turn.
     pub auto_recall: bool,
+    /// The model that says what left the window; none leaves it at the stubs.
+    pub summarise: Option<Endpoint>,
 }
 
 impl Default for MemoryOptions {
     fn default() -> Self {
-        Self { tokenizer: Tokenizer::default(), auto_recall: true }
+        Self { tokenizer: Tokenizer::default(), auto_recall: true, summarise: None }
     }
 }
 
@@ -163,6 +166,7 @@ struct Own {
     factors: Mutex<HashMap<String, Factor>>,
     /// One permit for each guest that may be there.
     live: tokio::sync::Semaphore,
+    live_max: u32,
     table: Mutex<Table>,
     /// The names of providers; their places are their numbers.
     providers: Mutex<Vec<String>>,
@@ -199,12 +203,16 @@ impl Agents {
             .map_err(|error| Fault::Host(format!("no thread for guests: {error}")))?;
         let room = kernel.parts.loading.sandbox().instances_max();
         let live = options.live_max.min(room.saturating_sub(TOOL_INSTANCES).max(1));
-        let live = usize::try_from(live).unwrap_or(usize::MAX);
         let own = Own {
             executor,
             resident_bytes: AtomicU64::new(0),
             factors: Mutex::default(),
-            live: tokio::sync::Semaphore::new(live.min(tokio::sync::Semaphore::MAX_PERMITS)),
+            live: tokio::sync::Semaphore::new(
+                usize::try_from(live)
+                    .unwrap_or(usize::MAX)
+                    .min(tokio::sync::Semaphore::MAX_PERMITS),
+            ),
+            live_max: live,
             table: Mutex::default(),
             providers: Mutex::default(),
             runtime: tokio::runtime::Handle::current(),
@@ -227,6 +235,11 @@ impl Agents {
 
     pub(super) fn executor(&self) -> &Executor {
         &self.own.executor
+    }
+
+    /// How many live at once; those above wait for one of them to end.
+    pub fn live_max(&self) -> u32 {
+        self.own.live_max
     }
 
     /// What ready agents and tools waited for a worker since the last look.

@@ -132,13 +132,14 @@ impl Agents {
     /// How it will remember.
     fn setting(&self, spawn: &Spawn) -> Setting {
         let Spawn { endpoint, holdings, .. } = spawn;
-        let memory = holdings.memory;
+        let memory = &holdings.memory;
         let model = window_tokens(endpoint);
         Setting {
             budget_tokens: spawn.context_tokens.unwrap_or(model).min(model),
             tokenizer: memory.tokenizer,
             factor: self.factor(endpoint.name()),
             auto_recall: memory.auto_recall,
+            summarise: memory.summarise.is_some(),
             stored_bytes_max: self.options.stored_bytes_max,
             cache_prices: cache_prices(endpoint),
         }
@@ -217,6 +218,7 @@ impl Agents {
     /// Hands it to the executor.
     fn bring_to_life(&self, process: Arc<Process>) {
         let turn = self.executor().turn();
+        let _first = process.turn.set(Arc::clone(&turn));
         let setup = self.setup(&process, &turn);
         let finished = Arc::new(OnceLock::new());
         let (kernel, lived, told) = (self.kernel(), Arc::clone(&process), Arc::clone(&finished));

@@ -41,6 +41,8 @@ pub(super) struct Setting {
     pub(super) factor: Factor,
     /// Whether pages are recalled by themselves for each user turn.
     pub(super) auto_recall: bool,
+    /// Whether a model says what left the window.
+    pub(super) summarise: bool,
     /// Bytes of all its pages.
     pub(super) stored_bytes_max: u64,
     /// Prices of tokens read from and written to the cache, as shares of an input token's.
@@ -125,6 +127,32 @@ impl Memory {
     /// Lets go of everything: its agent has ended, and the store has it.
     pub(super) fn forget(&mut self) {
         *self = Self { gone: true, ..Self::new(self.setting) };
+    }
+
+    /// A page that says what left the window, as a model has it; it comes after what is there, so it
+    /// breaks no prefix.
+    pub(super) fn append_summary(&mut self, text: &str) -> Result<(), PagerError> {
+        let tail_tokens = self.tail_tokens_max();
+        let page = NewPage {
+            label: Some(SUMMARY.into()),
+            importance: 0.8,
+            ..NewPage::text(Kind::Note, text)
+        };
+        if self.take(page).is_ok() {
+            // What is said in it was said before.
+            self.echoes.extend(self.context.pages().last().map(|page| page.id));
+            self.clear(tail_tokens)?;
+        }
+        // That what leaves for a summary is not summarised again.
+        self.trace.left.clear();
+        Ok(())
+    }
+
+    /// What has left the window since this was last asked, cut to what a summary needs; and the
+    /// number that a summary will have.
+    pub(super) fn take_left(&mut self) -> (String, PageId) {
+        let next = PageId(self.context.pages().len() as u64);
+        (std::mem::take(&mut self.trace.left), next)
     }
 
     /// About how many bytes of content it holds: a counted token is four, of text as of what is
@@ -375,6 +403,9 @@ impl Memory {
         self.factor
     }
 }
+
+/// The label of a page that says what left the window.
+pub(super) const SUMMARY: &str = "summary";
 
 /// A page's parts in the contract's words.
 pub(super) fn shown_parts(parts: &[Part]) -> Vec<types::Part> {

@@ -92,7 +92,7 @@ impl Agents {
     /// Clears the window, recalls for the user's turn, and puts the prompt into the request.
     pub(super) async fn page_in(
         &self,
-        process: &Process,
+        process: &Arc<Process>,
         endpoint: &Endpoint,
         request: &mut Request,
     ) -> Result<Result<(), PagerError>, Ended> {
@@ -105,6 +105,9 @@ impl Agents {
             };
             (call, memory.prepare(&call))
         };
+        if picks.is_ok() {
+            self.summarise(process).await?;
+        }
         // What has left is in the store before it is gone from here.
         self.keep(process).await?;
         let picks = match picks {

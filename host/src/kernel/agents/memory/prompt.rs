@@ -6,12 +6,16 @@ use super::{Memory, Recall};
 use crate::model::{self, Breakpoint, Caching, Role};
 use crate::pager::layout::BreakpointRules;
 use crate::pager::{
-    Block, Body, Count, Factor, LOG_TOKENS_MIN, PageId, PagerError, Rendered, Role as PageRole,
-    TailBlock,
+    Block, Body, Count, Entry, Factor, LOG_TOKENS_MIN, PageId, PagerError, Rendered,
+    Role as PageRole, TailBlock, record,
 };
 
 /// Tokens that pages recalled by themselves take in a prompt at most.
 pub(in crate::kernel::agents) const AUTO_RECALL_TOKENS: u64 = 250;
+
+/// Bytes of what left the window that a summary is made of, and of each page.
+const LEFT_BYTES_MAX: usize = 24 << 10;
+const LEFT_PAGE_BYTES: usize = 600;
 
 /// What one call brings with it.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +47,8 @@ pub(super) struct Trace {
     /// The entries after which it had a breakpoint.
     pub(super) breakpoints: Vec<usize>,
     pub(super) model: String,
+    /// Words of what has left the window since they were last taken.
+    pub(super) left: String,
     /// Whether recalled pages were meant for its tail.
     pub(super) recalled: bool,
     /// The tools that were counted last, by their hash, and their tokens.
@@ -100,16 +106,36 @@ impl Memory {
         Ok(())
     }
 
-    fn tail_tokens_max(&self) -> u64 {
+    pub(super) fn tail_tokens_max(&self) -> u64 {
         let usage = self.context.usage();
         let room = usage.budget_tokens.saturating_sub(usage.head_tokens);
         AUTO_RECALL_TOKENS.min(room / 8)
     }
 
-    fn clear(&mut self, tail_tokens: u64) -> Result<(), PagerError> {
+    /// The beginnings of the pages that are to leave, for a summary.
+    fn note_what_leaves(&mut self, eviction: &crate::pager::Eviction) {
+        let stays = record::resident(&eviction.entries);
+        let left = &mut self.trace.left;
+        for entry in &self.context.entries()[eviction.keep_entries..] {
+            let Entry::Page(id) = entry else { continue };
+            let Some(parts) = self.context.content(*id).filter(|_| !stays.contains(id)) else {
+                continue;
+            };
+            let text = record::words(parts);
+            let end = text.floor_char_boundary(LEFT_PAGE_BYTES.min(text.len()));
+            if left.len() + end <= LEFT_BYTES_MAX && end > 0 {
+                left.push_str(&format!("[page {id}] {}\n", &text[..end]));
+            }
+        }
+    }
+
+    pub(super) fn clear(&mut self, tail_tokens: u64) -> Result<(), PagerError> {
         while let Some(eviction) = self.context.plan(tail_tokens)? {
             // What leaves is read once more, while it is here.
             self.index_what_is_new();
+            if self.setting.summarise {
+                self.note_what_leaves(&eviction);
+            }
             self.context.apply(&eviction)?;
             self.layout.changed();
         }
