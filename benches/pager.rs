@@ -1,6 +1,6 @@
 //! The pager's bookkeeping: what an append, a render and a page cost beside tokens and hashes.
 //!
-//! `cargo bench --bench pager`
+//! `cargo bench --bench pager`, or one of its figures: `cargo bench --bench pager -- swap-in`
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -296,13 +296,20 @@ fn policies() {
     }
 }
 
+/// All figures, or those whose names begin with the first argument: `-- swap-in`.
 fn main() {
-    append_without_eviction();
-    append_with_eviction();
-    measure();
-    swap_in();
-    render();
-    bookkeeping();
-    recall();
-    policies();
+    let wanted = std::env::args().nth(1).filter(|word| !word.starts_with('-')).unwrap_or_default();
+    let figures: [(&str, fn()); 8] = [
+        ("append", append_without_eviction),
+        ("append-evicting", append_with_eviction),
+        ("measure", measure),
+        ("swap-in", swap_in),
+        ("render", render),
+        ("bookkeeping", bookkeeping),
+        ("recall", recall),
+        ("policies", policies),
+    ];
+    for (_, figure) in figures.into_iter().filter(|(name, _)| name.starts_with(&wanted)) {
+        figure();
+    }
 }

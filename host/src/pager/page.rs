@@ -149,7 +149,7 @@ impl ContentHash {
             let wrap: &[u8] = part.wrap.as_deref().unwrap_or(&[]);
             hasher.update(&(part.text.len() as u64).to_le_bytes());
             hasher.update(part.text.as_bytes());
-            hasher.update(&[u8::from(part.wrap.is_some()) | u8::from(part.fleeting) << 1]);
+            hasher.update(&[u8::from(part.wrap.is_some()) | (u8::from(part.fleeting) << 1)]);
             hasher.update(&(wrap.len() as u64).to_le_bytes());
             hasher.update(wrap);
             hasher.update(&part.wrap_tokens.to_le_bytes());

@@ -128,7 +128,7 @@ pub fn encode(parts: &[Part]) -> Vec<u8> {
     for part in parts {
         body.extend((part.text.len() as u64).to_le_bytes());
         body.extend(part.text.as_bytes());
-        body.push(u8::from(part.wrap.is_some()) | u8::from(part.fleeting) << 1);
+        body.push(u8::from(part.wrap.is_some()) | (u8::from(part.fleeting) << 1));
         let wrap: &[u8] = part.wrap.as_deref().unwrap_or(&[]);
         body.extend((wrap.len() as u64).to_le_bytes());
         body.extend(wrap);

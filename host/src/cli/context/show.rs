@@ -88,7 +88,7 @@ fn as_text(all: &Remembered) -> String {
     }
     let mut table = comfy_table::Table::new();
     table.load_style(comfy_table::presets::NOTHING);
-    table.set_header(["PAGE", "KIND", "TOKENS", "USES", "", "WHAT"]);
+    table.set_header(["PAGE", "KIND", "TOKENS", "USES", "MARKS", "WHAT"]);
     for (at, entry) in all.entries.iter().enumerate() {
         let mut marks = Vec::new();
         if at < all.state.head_entries {

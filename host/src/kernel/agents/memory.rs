@@ -129,8 +129,8 @@ impl Memory {
         *self = Self { gone: true, ..Self::new(self.setting) };
     }
 
-    /// A page that says what left the window, as a model has it; it comes after what is there, so it
-    /// breaks no prefix.
+    /// A page that says what left the window, as a model has it; it comes after what is there, so
+    /// it breaks no prefix.
     pub(super) fn append_summary(&mut self, text: &str) -> Result<(), PagerError> {
         let tail_tokens = self.tail_tokens_max();
         let page = NewPage {

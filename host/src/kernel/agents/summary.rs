@@ -1,9 +1,9 @@
-//! An optional summary of what left the window, by a model that the operator names: an ordinary call
-//! within the agent's own budgets. Whatever goes wrong with it, the agent goes on without it, since
-//! nothing that left is lost.
+//! An optional summary of what left the window, by a model that the operator names: an ordinary
+//! call within the agent's own budgets. Whatever goes wrong with it, the agent goes on without it,
+//! since nothing that left is lost.
 //!
-//! A summary is a page. One that the store has already (a replay) is taken from there, and the model
-//! is not asked again.
+//! A summary is a page. One that the store has already (a replay) is taken from there, and the
+//! model is not asked again.
 
 use std::sync::Arc;
 
@@ -81,8 +81,8 @@ impl Agents {
         }
     }
 
-    /// What the store has under a number of the agent's log: nothing, a page that is no summary, or
-    /// the words of one.
+    /// What the store has under a number of the agent's log: nothing, a page that is no summary,
+    /// or the words of one.
     async fn kept_page(&self, process: &Process, number: PageId) -> Option<Option<String>> {
         let kernel = self.kernel();
         let found = kernel.storage().pages().read(process.chain.id(), number.0).await.ok()?;

@@ -123,9 +123,11 @@ impl Loading {
         });
         let there = Remembered::read(store, record.clone(), false).await?;
         let label = |kept: &Kept| (kept.page.label.clone().unwrap_or_default(), kept.page.hash);
-        let mut usage = Usage::default();
-        usage.pages = there.pages.len() as u64;
-        usage.swapped_tokens = there.pages.iter().map(|kept| kept.page.tokens).sum();
+        let usage = Usage {
+            pages: there.pages.len() as u64,
+            swapped_tokens: there.pages.iter().map(|kept| kept.page.tokens).sum(),
+            ..Usage::default()
+        };
         Ok(Self {
             record,
             tokenizer,

@@ -120,3 +120,87 @@ impl Memory {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Body, Call, Setting};
+    use super::*;
+    use crate::model::Caching;
+    use crate::pager::{Factor, Tokenizer};
+    use crate::sandbox::agent::{context as wit, tool, types};
+
+    fn memory() -> Memory {
+        Memory::new(Setting {
+            budget_tokens: 1_000,
+            tokenizer: Tokenizer::Chars4,
+            factor: Factor::default(),
+            auto_recall: true,
+            summarise: false,
+            stored_bytes_max: 1 << 20,
+            cache_prices: (0.1, 1.25),
+        })
+    }
+
+    fn say(memory: &mut Memory, kind: wit::PageKind, text: &str) -> u64 {
+        let part = types::Part::Content(tool::Content::Text(text.into()));
+        memory.append(kind, vec![part], 0.5, None).expect("appends")
+    }
+
+    fn step(memory: &mut Memory) {
+        let caching = Caching { breakpoints_max: 4, prefix_tokens_min: 16 };
+        let call = Call { window_tokens: 1_000, tools_tokens: 0, caching };
+        memory.prepare(&call).expect("prepares");
+        memory.render("m", &call, Vec::new()).expect("renders");
+    }
+
+    /// Turns of 60 tokens, until something leaves.
+    fn fill(memory: &mut Memory) {
+        say(memory, wit::PageKind::System, "You help.");
+        while memory.context.usage().evictions == 0 {
+            say(memory, wit::PageKind::User, &"what else ".repeat(12));
+            step(memory);
+            say(memory, wit::PageKind::Assistant, &"that much ".repeat(12));
+        }
+    }
+
+    #[test]
+    fn a_batch_that_the_store_did_not_take_is_offered_again_whole() {
+        let mut memory = memory();
+        fill(&mut memory);
+        let lost = memory.unkept();
+        let (pages, contents) = (lost.pages.clone(), lost.contents.clone());
+        assert!(!lost.layout.is_empty() && pages.len() == memory.context.pages().len());
+        memory.not_kept(lost);
+        let again = memory.unkept();
+        assert_eq!((&again.pages, &again.contents), (&pages, &contents));
+        assert!(!again.layout.is_empty());
+        // Until the store has it, all is here.
+        assert!(matches!(memory.read(1), Ok(Body::Here(_))));
+        memory.kept(&again);
+        let left = memory.context.pages().iter().find(|page| !page.resident).expect("left").id;
+        assert!(matches!(memory.read(left.0), Ok(Body::Stored(_))));
+        // A read is a use; nothing else is to be written, and no order.
+        let rest = memory.unkept();
+        assert!(rest.contents.is_empty() && rest.layout.is_empty() && rest.pages.len() <= 2);
+    }
+
+    #[test]
+    fn an_ended_agents_memory_holds_nothing_and_writes_nothing() {
+        let mut memory = memory();
+        fill(&mut memory);
+        assert!(memory.resident_bytes() > 1_000);
+        memory.forget();
+        assert!(memory.is_gone() && memory.resident_bytes() == 0);
+    }
+
+    #[test]
+    fn a_head_with_its_tools_above_the_budget_is_told_with_the_number() {
+        let mut memory = memory();
+        say(&mut memory, wit::PageKind::System, &"word".repeat(300));
+        let caching = Caching { breakpoints_max: 4, prefix_tokens_min: 16 };
+        let call = Call { window_tokens: 9_000, tools_tokens: 500, caching };
+        let refused = memory.prepare(&call).map(drop).expect_err("too small").to_string();
+        assert!(refused.contains("takes 800 tokens") && refused.contains("1056"), "{refused}");
+        assert!(memory.prepare(&Call { tools_tokens: 400, ..call }).is_ok());
+    }
+}
