@@ -7,6 +7,7 @@ mod agents;
 mod audit;
 mod cache;
 mod command_line;
+mod context;
 mod daemon;
 mod documents;
 mod embedding;

@@ -99,7 +99,7 @@ enum Command {
     /// Look at or clear the compiled components
     #[command(subcommand)]
     Cache(cache::CacheCommand),
-    /// Measure the context pager: recall over pages, prompts of a recorded log
+    /// What agents remember: the window, figures, recall, pages from a file; the pager measured
     #[command(subcommand)]
     Context(context::ContextCommand),
     /// Run the scheduler's policy over a trace of model calls, with a virtual clock
@@ -210,7 +210,7 @@ fn dispatch(cli: Cli) -> Result<Code, Failure> {
         Command::Store(command) => block_on(store::store(&config, command)),
         Command::Storage(command) => block_on(storage::storage(&config, command)),
         Command::Cache(command) => cache::cache(&config, &command),
-        Command::Context(command) => context::context(&command),
+        Command::Context(command) => block_on(context::context(&config, &command)),
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();

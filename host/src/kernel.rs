@@ -6,6 +6,7 @@
 pub mod agents;
 mod bounds;
 mod catalogue;
+pub mod contexts;
 mod executor;
 mod session;
 

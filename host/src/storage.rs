@@ -1,5 +1,5 @@
-//! The disk: one transactional store for the journal, for the key-value pairs of plugins, and for
-//! documents that agents find again.
+//! The disk: one transactional store for the journal, for the key-value pairs of plugins, for the
+//! pages of agents, and for documents that they find again.
 //!
 //! Knows bytes, order and transactions; knows nothing of what a row means, of grants or of agents.
 //! [`Storage`] is the whole contract. SQLite implements it (`memory:` is SQLite in memory), and so
@@ -13,6 +13,7 @@ mod address;
 pub mod documents;
 mod error;
 pub mod keyvalue;
+pub mod pages;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 mod record;
@@ -25,6 +26,7 @@ pub use address::{PostgresUrl, StoreUrl};
 pub use documents::{Document, Documents, Hit, Scope, Space};
 pub use error::StorageError;
 pub use keyvalue::{Bucket, KeyPage, KeyValue, Pair, PairKey};
+pub use pages::Pages;
 pub use record::{
     ChainHead, ChainId, ChainKey, ChainRecord, Digest, Hex, NewChain, NotHex, SealedRow, StoreHead,
     StoreId, StoredRow, Texts, from_hex, link,
@@ -131,6 +133,9 @@ pub trait Storage: KeyValue + Send + Sync {
     /// Commits a batch as one transaction: all of it, or nothing when it fails. An empty batch
     /// with [`Durability::Synced`] makes all earlier batches durable.
     fn append<'a>(&'a self, batch: &'a Batch, durability: Durability) -> Answer<'a, ()>;
+
+    /// The contexts of agents and their pages.
+    fn pages(&self) -> &dyn Pages;
 
     /// How far the store has come.
     fn head(&self) -> Answer<'_, StoreHead>;

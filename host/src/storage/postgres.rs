@@ -28,6 +28,7 @@ mod connect;
 mod documents;
 mod keyvalue;
 mod open;
+mod pages;
 mod read;
 mod upkeep;
 
@@ -35,7 +36,7 @@ mod upkeep;
 mod tests;
 
 use super::{
-    Answer, Batch, ChainHead, ChainRange, ChainRecord, Compacted, Documents, Durability,
+    Answer, Batch, ChainHead, ChainRange, ChainRecord, Compacted, Documents, Durability, Pages,
     PostgresUrl, RowRange, SchemaVersions, Storage, StorageError, StoreHead, StoreId, StoredRow,
     Tally,
 };
@@ -200,6 +201,10 @@ impl Storage for PostgresStorage {
 
     fn append<'a>(&'a self, batch: &'a Batch, durability: Durability) -> Answer<'a, ()> {
         append::append(self, batch, durability).boxed()
+    }
+
+    fn pages(&self) -> &dyn Pages {
+        self
     }
 
     fn head(&self) -> Answer<'_, StoreHead> {

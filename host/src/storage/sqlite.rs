@@ -16,6 +16,7 @@ mod append;
 mod documents;
 mod keyvalue;
 mod open;
+mod pages;
 mod read;
 mod upkeep;
 
@@ -23,8 +24,9 @@ mod upkeep;
 mod tests;
 
 use super::{
-    Answer, Batch, ChainHead, ChainRange, ChainRecord, Compacted, Documents, Durability, RowRange,
-    SchemaVersions, Storage, StorageError, StoreHead, StoreId, StoreUrl, StoredRow, Tally,
+    Answer, Batch, ChainHead, ChainRange, ChainRecord, Compacted, Documents, Durability, Pages,
+    RowRange, SchemaVersions, Storage, StorageError, StoreHead, StoreId, StoreUrl, StoredRow,
+    Tally,
 };
 use crate::storage::documents::nearest::Matrices;
 use crate::storage::error::ANOTHER_PLACE;
@@ -113,6 +115,10 @@ impl Storage for SqliteStorage {
 
     fn append<'a>(&'a self, batch: &'a Batch, durability: Durability) -> Answer<'a, ()> {
         append::append(self, batch, durability).boxed()
+    }
+
+    fn pages(&self) -> &dyn Pages {
+        self
     }
 
     fn head(&self) -> Answer<'_, StoreHead> {

@@ -14,6 +14,7 @@ use crate::model::{
     self, Admission, Caller, Completion, Endpoint, ModelError, Request, Role, Spent, Stop,
     TokenUsage, ToolChoice, ToolOffer,
 };
+use crate::pager::PagerError;
 use crate::sandbox::Ended;
 use crate::sandbox::agent::model as wit;
 use crate::scheduler::{Event, ModelCall, ModelEnding, ModelUsage, Price, Rejection};
@@ -42,23 +43,16 @@ impl Agents {
             Ok(request) => request,
             Err(error) => return Ok(Err(error)),
         };
-        {
-            let mut memory = process.memory();
-            let prompt = match memory.prompt() {
-                Ok(prompt) => prompt,
-                Err(error) => return Ok(Err(too_large(&endpoint, error.to_string()))),
-            };
-            memory.sent();
-            request.system = prompt.system;
-            request.messages = prompt.messages;
-            request.cache_breakpoints = prompt.breakpoints;
+        if let Err(error) = self.page_in(process, &endpoint, &mut request).await? {
+            return Ok(Err(too_large(&error)));
         }
         let completion = match self.infer(process, &endpoint, request).await? {
             Ok(completion) => completion,
             Err(error) => return Ok(Err(error)),
         };
+        let usage = completion.usage;
         let mut reply = reply_of(completion);
-        let appended = process.memory().append_reply(&reply.parts);
+        let appended = self.settle_reply(process, &endpoint, &reply.parts, &usage);
         match appended {
             Ok(pages) => reply.pages = pages,
             Err(error) => {
@@ -196,7 +190,7 @@ impl Agents {
             caller: Caller {
                 agent: process.name.clone(),
                 instance: process.pid.0,
-                answered: Some(process.state().usage.model_calls),
+                answered: Some(own_calls(process)),
             },
             timeout: options.timeout_ms.map(std::time::Duration::from_millis),
             ..Request::default()
@@ -204,7 +198,7 @@ impl Agents {
     }
 
     /// Waits for a slot, makes the call, and settles it.
-    async fn infer(
+    pub(super) async fn infer(
         &self,
         process: &Arc<Process>,
         endpoint: &Endpoint,
@@ -341,6 +335,12 @@ impl Agents {
     }
 }
 
+/// Its own turns that were answered: a script's place does not move by a summary.
+fn own_calls(process: &Process) -> u64 {
+    let state = process.state();
+    state.usage.model_calls.saturating_sub(state.summaries)
+}
+
 /// Prices are asked for a million tokens, so that they are whole numbers.
 fn price_of(endpoint: &Endpoint) -> Price {
     const MILLION: u64 = 1_000_000;
@@ -396,14 +396,29 @@ fn reply_of(completion: Completion) -> wit::Completion {
     }
 }
 
-fn too_large(endpoint: &Endpoint, what: String) -> wit::Error {
-    wit::Error::TooLarge(wit::Limit {
-        name: format!("window: {what}"),
-        value: endpoint.window(),
-        unit: "tokens".into(),
-        opens_in_ms: None,
-        remedy: "--context-tokens".into(),
-    })
+fn too_large(error: &PagerError) -> wit::Error {
+    let (value, remedy) = match error {
+        PagerError::HeadTooLarge { budget_tokens, needed_tokens, .. } => (
+            *budget_tokens,
+            format!(
+                "its instructions, task and tools need a budget of at least {needed_tokens} \
+                 tokens: `--context-budget {needed_tokens}`"
+            ),
+        ),
+        PagerError::Wedged { needed_tokens, budget_tokens } => (
+            *budget_tokens,
+            format!(
+                "what must stay takes {needed_tokens} tokens: unpin pages, or raise \
+                 `--context-budget`"
+            ),
+        ),
+        PagerError::NoSuchPage(_)
+        | PagerError::TooLarge(_)
+        | PagerError::OutOfOrder(_)
+        | PagerError::Damaged(_) => (0, error.to_string()),
+    };
+    let (name, unit) = ("context-budget".into(), "tokens".into());
+    wit::Error::TooLarge(wit::Limit { name, value, unit, opens_in_ms: None, remedy })
 }
 
 fn failure(error: &ModelError) -> wit::Error {

@@ -9,8 +9,8 @@ use std::time::Duration;
 use futures::StreamExt;
 use tokio::sync::oneshot;
 
-use super::Agents;
 use super::process::Process;
+use super::{Agents, recall_tools};
 use crate::capability::names::NameRequest;
 use crate::kernel::executor::{Gone, Signal};
 use crate::kernel::session::Terms;
@@ -70,6 +70,10 @@ impl Agents {
                         name,
                     });
                 }
+            }
+            for definition in recall_tools::definitions() {
+                let (name, tool) = (definition.name.clone(), definition.name.clone());
+                offers.push(Offer { alias: String::new(), tool, definition, name });
             }
             Ok::<_, Ended>(offers)
         });
@@ -132,6 +136,11 @@ impl Agents {
             Ok(arguments) => arguments,
             Err(error) => return Ok(Err(error.into())),
         };
+        if offer.alias.is_empty()
+            && let Some(answer) = self.call_memory(process, &offer.tool, &arguments).await?
+        {
+            return Ok(answer);
+        }
         if let Some(denial) = self.let_through(process, NameRequest::tool(&offer.name)).await? {
             return Ok(Err(tool::Error::Denied(denial.into())));
         }

@@ -67,8 +67,23 @@ async fn a_newer_store_is_refused_with_both_versions() {
     open(&url).await.close().await.unwrap();
     edit(&url, "PRAGMA user_version=99").await;
     let sentence = SqliteStorage::open(&url).await.unwrap_err().to_string();
-    assert!(sentence.contains("version 99") && sentence.contains("up to 2"), "{sentence}");
+    assert!(sentence.contains("version 99") && sentence.contains("knows up to "), "{sentence}");
     assert!(sentence.contains("aos.db"), "{sentence}");
+}
+
+#[tokio::test]
+async fn a_store_of_the_first_version_gets_the_tables_of_pages() {
+    use crate::storage::pages::Contexts;
+    let directory = tempfile::tempdir().unwrap();
+    let url = file(&directory);
+    open(&url).await.close().await.unwrap();
+    edit(&url, "DROP TABLE contexts; DROP TABLE pages; DROP TABLE page_contents").await;
+    edit(&url, "PRAGMA user_version=1").await;
+    let store = SqliteStorage::open(&url).await.unwrap();
+    let schema = store.schema();
+    assert!(schema.before == 1 && schema.now > 1, "{schema:?}");
+    let pages = crate::storage::Storage::pages(&store);
+    assert_eq!(pages.contexts(Contexts::After(None)).await.unwrap(), []);
 }
 
 #[tokio::test]
