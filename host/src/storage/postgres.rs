@@ -25,6 +25,7 @@
 
 mod append;
 mod connect;
+mod durable;
 mod keyvalue;
 mod open;
 mod read;

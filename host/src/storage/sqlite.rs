@@ -13,6 +13,7 @@
 //! set per commit; outside a transaction that is legal and touches no file.
 
 mod append;
+mod durable;
 mod keyvalue;
 mod open;
 mod read;
