@@ -70,6 +70,8 @@ async fn spawn(State(desk): Here, Body(wanted): Body<Spawn>) -> Answer<Spawned> 
     // A program may be large while it is loaded, so few are at a time.
     let _place = desk.loading.acquire().await.map_err(|_closed| closing())?;
     let pid = bear(&desk, wanted).await?;
+    // What is told as done is on the disk first.
+    desk.kernel.sync().await.map_err(SpecError::from)?;
     let view = desk.agents.show(pid)?;
     Ok(Json(Spawned { pid, name: view.name, chain: view.chain }))
 }
@@ -112,13 +114,13 @@ async fn rows(State(desk): Here, Path((who, from)): Path<(String, i64)>) -> Answ
 async fn pause(State(desk): Here, Path(who): Path<String>) -> Answer<Done> {
     desk.open()?;
     let pid = find(&desk.agents, &who)?;
-    desk.agents.pause(pid)?;
+    desk.agents.pause(pid).await?;
     Ok(Json(Done { pid }))
 }
 
 async fn resume(State(desk): Here, Path(who): Path<String>) -> Answer<Done> {
     let pid = find(&desk.agents, &who)?;
-    desk.agents.resume(pid)?;
+    desk.agents.resume(pid).await?;
     Ok(Json(Done { pid }))
 }
 
@@ -133,7 +135,7 @@ async fn renice(
         Problem::new(Blame::Usage, sentence)
     })?;
     let pid = find(&desk.agents, &who)?;
-    desk.agents.renice(pid, priority)?;
+    desk.agents.renice(pid, priority).await?;
     Ok(Json(Done { pid }))
 }
 
@@ -146,7 +148,7 @@ async fn end(State(desk): Here, Path(who): Path<String>, Body(why): Body<Text>) 
 async fn mail(State(desk): Here, Path(who): Path<String>, Body(mail): Body<Text>) -> Answer<Done> {
     desk.open()?;
     let pid = find(&desk.agents, &who)?;
-    desk.agents.send(pid, mail.text)?;
+    desk.agents.send(pid, mail.text).await?;
     Ok(Json(Done { pid }))
 }
 
@@ -167,7 +169,7 @@ async fn set_quota(
     // Two operators at once: each change is made to what the other has left.
     let _alone = desk.limits.lock().await;
     let before = desk.agents.usage(scope)?;
-    desk.agents.set_limits(scope, change.over(before.limits))?;
+    desk.agents.set_limits(scope, change.over(before.limits)).await?;
     let usage = desk.agents.usage(scope)?;
     Ok(Json(Quota::new(text, usage, desk.window)))
 }

@@ -17,6 +17,7 @@ use crate::api::words::Blame;
 use crate::config::agent::agent_options;
 use crate::config::{Config, Time};
 use crate::kernel::Kernel;
+use crate::kernel::agents::Recovered;
 use crate::sandbox::engine::Profile;
 
 #[derive(Debug, Args)]
@@ -63,9 +64,10 @@ pub async fn serve(config: &Config, arguments: &ServeArgs) -> Result<Code, Failu
         .build()
         .await?;
     let models = models(config)?;
-    let options = agent_options(config, models.clone());
+    let mut options = agent_options(config, models.clone());
+    options.resumes = true;
     let window = options.schedule.window;
-    kernel.start_agents(options)?;
+    let recovered = kernel.start_agents(options)?.recover().await?;
     let daemon = Daemon::listen(held, config.clone(), kernel.clone(), models, window)?;
     let (store, socket) = (daemon.address().store(), daemon.address().socket());
     say(&format!(
@@ -74,6 +76,7 @@ pub async fn serve(config: &Config, arguments: &ServeArgs) -> Result<Code, Failu
         std::process::id(),
         socket.display()
     ));
+    tell(&recovered);
     let stop = async {
         signals.first().await;
         let drain = humantime::format_duration(drain);
@@ -84,6 +87,21 @@ pub async fn serve(config: &Config, arguments: &ServeArgs) -> Result<Code, Failu
     match all_ended {
         true => Ok(Code::Ok),
         false => Err(Failure::host("some agents did not end in time; their chains have no end")),
+    }
+}
+
+/// What became of the agents of the host before.
+fn tell(recovered: &Recovered) {
+    let Recovered { agents, stopped, orphans } = recovered;
+    let count = |n: usize| if n == 1 { "1 agent".to_owned() } else { format!("{n} agents") };
+    if *agents > 0 {
+        say(&format!("{} of before: they go on where they stood", count(*agents)));
+    }
+    if *orphans > 0 {
+        say(&format!("{} of before had lost their parents and were ended", count(*orphans)));
+    }
+    for (pid, why) in stopped {
+        say(&format!("agent {pid} stands still: {why}"));
     }
 }
 

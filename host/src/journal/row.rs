@@ -175,7 +175,8 @@ pub struct Closing<'a> {
 }
 
 impl Closing<'_> {
-    pub(super) fn body(&self) -> serde_json::Value {
+    /// The row's body.
+    pub fn body(&self) -> serde_json::Value {
         serde_json::json!({ "outcome": self.outcome, "usage": self.usage })
     }
 }

@@ -4,6 +4,7 @@
 //! its model and its children are reached through its own gate; its rows are one chain.
 
 mod birth;
+mod charter;
 mod death;
 mod desk;
 mod family;
@@ -11,18 +12,24 @@ mod figures;
 mod inference;
 mod memory;
 mod operate;
+mod past;
+mod player;
 mod process;
+mod record;
+mod recovery;
 mod tools;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 pub use self::operate::OperateError;
 pub use self::process::Holdings;
+pub use self::recovery::Recovered;
 pub use self::tools::Held;
 
 use self::process::Process;
+use self::recovery::Stopped;
 use super::executor::Executor;
 pub use super::executor::Latency;
 use super::{Fault, Kernel, Parts, Plugin};
@@ -60,6 +67,10 @@ pub struct AgentOptions {
     pub live_max: u32,
     /// Agents that have ended and are still shown.
     pub exited_max: usize,
+    /// Whether a later host takes its agents up where they stood.
+    pub resumes: bool,
+    /// Agents whose journals are played back at once.
+    pub replays_max: usize,
 }
 
 /// Guests that are left to the tools of agents, however many agents there are.
@@ -80,6 +91,8 @@ impl AgentOptions {
             stored_bytes_max: 256 << 20,
             live_max: instances_max().saturating_sub(TOOL_INSTANCES).max(1),
             exited_max: 1_024,
+            resumes: false,
+            replays_max: 64,
         }
     }
 }
@@ -133,6 +146,10 @@ struct Own {
     executor: Executor,
     /// One permit for each guest that may be there.
     live: tokio::sync::Semaphore,
+    /// One permit for each journal that is played back.
+    replays: Arc<tokio::sync::Semaphore>,
+    /// Programs that agents run or ran, by their hashes.
+    loaded: Mutex<HashMap<String, Weak<Plugin>>>,
     table: Mutex<Table>,
     /// The names of providers; their places are their numbers.
     providers: Mutex<Vec<String>>,
@@ -142,7 +159,11 @@ struct Own {
 #[derive(Default)]
 struct Table {
     processes: BTreeMap<Pid, Arc<Process>>,
+    /// The numbers that are left of those that were taken.
     next_pid: u64,
+    pids_end: u64,
+    /// Agents that could not be taken up, each with its chain and the reason.
+    stopped: BTreeMap<Pid, Stopped>,
     /// In the order of their ends.
     exited: VecDeque<Pid>,
     /// Agents are being ended for good: none is born any more.
@@ -173,6 +194,8 @@ impl Agents {
         let own = Own {
             executor,
             live: tokio::sync::Semaphore::new(live.min(tokio::sync::Semaphore::MAX_PERMITS)),
+            replays: Arc::new(tokio::sync::Semaphore::new(options.replays_max.max(1))),
+            loaded: Mutex::default(),
             table: Mutex::default(),
             providers: Mutex::default(),
             runtime: tokio::runtime::Handle::current(),
@@ -218,7 +241,19 @@ impl Agents {
     async fn program(&self, name: &str) -> Result<Arc<Plugin>, String> {
         let bytes = (self.options.programs)(name)?;
         let kernel = self.kernel();
-        kernel.load(name, bytes).await.map_err(|fault| fault.to_string())
+        kernel.load_kept(name, bytes).await.map_err(|fault| fault.to_string())
+    }
+
+    /// A program that some agent has loaded already.
+    fn loaded(&self, hash: &str) -> Option<Arc<Plugin>> {
+        let loaded = self.own.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        loaded.get(hash).and_then(Weak::upgrade)
+    }
+
+    fn remember_loaded(&self, plugin: &Arc<Plugin>) {
+        let mut loaded = self.own.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        loaded.retain(|_, plugin| plugin.strong_count() > 0);
+        loaded.insert(plugin.program().hash.to_string(), Arc::downgrade(plugin));
     }
 
     /// The number of a model's provider, which has its slots from the first time it is named.

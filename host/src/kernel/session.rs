@@ -75,6 +75,15 @@ pub struct Session {
     limit: std::sync::Mutex<Option<LimitHit>>,
 }
 
+/// Where a call of an agent comes from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Origin {
+    /// Its number, which a call that is sent again after a crash keeps.
+    pub(super) id: CallId,
+    /// Its place in the question that it is part of.
+    pub(super) member: u32,
+}
+
 /// A call that was taken on, with its gate.
 pub(super) struct Call {
     id: CallId,
@@ -198,29 +207,38 @@ impl Session {
         &self,
         tool: &Definition,
         arguments: &str,
+        origin: Option<Origin>,
     ) -> Result<Call, JournalError> {
         // What may not happen twice is on the disk before it happens once.
         let again = tool.behaviour.read_only || tool.behaviour.idempotent;
         let class = if again { Class::Queued } else { Class::Synced };
-        self.accept(&tool.name, arguments, class).await
+        let id = origin.map_or_else(CallId::fresh, |origin| origin.id);
+        let more = match origin {
+            Some(origin) => format!(r#","member":{},"again":{again}"#, origin.member),
+            None => String::new(),
+        };
+        self.accept(id, &tool.name, arguments, &more, class).await
     }
 
     /// Takes a run of a command on.
     pub(super) async fn accept_run(&self, arguments: &[String]) -> Result<Call, JournalError> {
-        self.accept("run", &arguments.join("\0"), Class::Queued).await
+        let (id, arguments) = (CallId::fresh(), arguments.join("\0"));
+        self.accept(id, "run", &arguments, "", Class::Queued).await
     }
 
+    /// `more` is what else its row says, as JSON that goes on an object.
     async fn accept(
         &self,
+        id: CallId,
         target: &str,
         arguments: &str,
+        more: &str,
         class: Class,
     ) -> Result<Call, JournalError> {
-        let id = CallId::fresh();
         // The hash proves which arguments they were; they themselves may hold secrets.
         let hash = blake3::hash(arguments.as_bytes());
         let body = format!(
-            r#"{{"arguments_blake3":"{}","arguments_bytes":{}}}"#,
+            r#"{{"arguments_blake3":"{}","arguments_bytes":{}{more}}}"#,
             hash.to_hex(),
             arguments.len()
         );

@@ -3,40 +3,60 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use super::charter::Charter;
 use super::desk::AgentDesk;
 use super::memory::Memory;
 use super::process::{Birth, Process};
+use super::record::{AGENT, Told};
 use super::{Agents, Spawn, SpawnError};
 use crate::capability::authority::Authority;
 use crate::capability::gate::Gate;
-use crate::journal::{Body, Chain, Class, JournalError, Opening, Row, RowKind};
+use crate::journal::{Body, Chain, Class, Group, JournalError, Opening, PackedBody, Row, RowKind};
 use crate::pager::Chars4;
+use crate::sandbox::host::clock::AgentClock;
 use crate::sandbox::program::Kind;
 use crate::sandbox::state::{Input, Setup};
+use crate::sandbox::{Ended, Finished};
 use crate::scheduler::{Admission, Event};
+use crate::storage::{NewProcess, ProcessChange, StorageError};
 use crate::types::{CallId, LimitHit, Pid};
 
 /// Tokens of a prompt that are left free in a model's window for its reply, where no budget is set.
 const REPLY_TOKENS: u64 = 4_096;
+/// Numbers that are taken at once: one write of the store for so many agents.
+const PIDS_AT_ONCE: u64 = 16;
 /// Bytes of an agent's name.
 const NAME_BYTES_MAX: usize = 200;
 
 impl Agents {
-    /// A new agent. Its first row is in the journal before it runs.
+    /// An agent that is ready to be born: checked, numbered, known to the scheduler. Nothing of it
+    /// is in the journal yet but its chain.
     ///
     /// # Errors
     /// A bound, a wish that cannot be, or a journal that takes no row.
-    pub(super) async fn spawn(
+    pub(super) async fn conceive(
         &self,
         parent: Option<&Arc<Process>>,
         spawn: Spawn,
-    ) -> Result<Pid, SpawnError> {
+    ) -> Result<Newborn, SpawnError> {
         self.check(parent, &spawn)?;
-        let process = self.bear(parent, spawn).await?;
-        let pid = process.pid;
+        let journal = |error: JournalError| SpawnError::Journal(error.to_string());
+        self.keep_programs(&spawn).await.map_err(journal)?;
+        let pid = self.next_pid().await.map_err(|error| SpawnError::Journal(error.to_string()))?;
+        let (told, charter) = Told::of(&Charter::of(&spawn)).map_err(journal)?;
+        let (chain, seed) = (self.open_chain(&spawn), rand::random());
+        let process = Arc::new(Process::new(self.birth(parent, spawn, pid, chain, seed)));
+        let birth = birth_text(&process, &told);
+        self.admit(&process).map_err(SpawnError::Refused)?;
+        let admitted = Admitted { agents: self.clone(), pid, is_born: false };
+        Ok(Newborn { process, birth, charter, admitted })
+    }
+
+    /// Tells the scheduler of an agent. Fails with one sentence.
+    pub(super) fn admit(&self, process: &Process) -> Result<(), String> {
         let holdings = &process.holdings;
         let admission = Admission {
-            pid,
+            pid: process.pid,
             parent: process.parent,
             owner: process.owner,
             priority: process.state().priority,
@@ -45,15 +65,50 @@ impl Agents {
             tree_limits: holdings.budget,
             cpu_share_permille: holdings.cpu_share_permille,
         };
-        if let Err(misuse) = self.executor().step(Event::Admitted(Box::new(admission))) {
-            return Err(SpawnError::Refused(misuse.to_string()));
-        }
+        let admitted = self.executor().step(Event::Admitted(Box::new(admission)));
+        admitted.map_err(|misuse| misuse.to_string())
+    }
+
+    /// Writes its first row, with `own`, the row of its parent that says so, and brings it to life.
+    /// The agent runs after both are queued.
+    pub(super) async fn bear_with(
+        &self,
+        newborn: Newborn,
+        own: Option<(&Arc<Process>, Row<'_>, Vec<PackedBody>)>,
+        class: Class,
+    ) -> Result<(), Ended> {
+        let Newborn { process, birth, charter, mut admitted } = newborn;
+        let row = Row {
+            who: &process.name,
+            component: Some(process.component()),
+            capability: AGENT,
+            target: &process.plugin.program().name,
+            body: Body::Text(&birth),
+            ..Row::new(RowKind::Accepted)
+        };
+        let born = ProcessChange::Born(NewProcess {
+            pid: process.pid.0,
+            chain: process.chain.id(),
+            parent: process.parent.map_or(0, |parent| parent.0),
+            resumes: self.options.resumes,
+        });
+        let mut group = Group { rows: vec![(&process.chain, row)], ..Group::default() };
+        group.processes.push(born);
+        group.bodies.extend(charter);
+        let parent = own.map(|(parent, row, bodies)| {
+            group.rows.push((&parent.chain, row));
+            group.bodies.extend(bodies);
+            parent
+        });
+        let written = process.chain.journal().append_together(group, class).await;
+        written.map_err(|error| Ended::Journal(error.to_string()))?;
+        admitted.is_born = true;
         if let Some(parent) = parent {
-            parent.state().children.push(pid);
+            parent.state().children.push(process.pid);
         }
-        self.table().processes.insert(pid, Arc::clone(&process));
+        self.table().processes.insert(process.pid, Arc::clone(&process));
         self.bring_to_life(process);
-        Ok(pid)
+        Ok(())
     }
 
     fn check(&self, parent: Option<&Arc<Process>>, spawn: &Spawn) -> Result<(), SpawnError> {
@@ -89,28 +144,23 @@ impl Agents {
         Ok(())
     }
 
-    /// Makes the process and its chain.
-    async fn bear(
+    /// What a process starts from.
+    pub(super) fn birth(
         &self,
         parent: Option<&Arc<Process>>,
         spawn: Spawn,
-    ) -> Result<Arc<Process>, SpawnError> {
-        let pid = {
-            let mut table = self.table();
-            table.next_pid += 1;
-            Pid(table.next_pid)
-        };
-        let (chain, gate) = self.open_chain(&spawn);
-        let seed: [u8; 32] = rand::random();
-        let row = self.write_birth(&chain, &spawn, pid, parent.map(|parent| parent.pid), seed);
-        row.await.map_err(|error| SpawnError::Journal(error.to_string()))?;
+        pid: Pid,
+        chain: Chain,
+        seed: [u8; 32],
+    ) -> Birth {
+        let gate = gate_of(&spawn, &chain);
         let Spawn { name, plugin, task, owner, priority, weight, endpoint, holdings, .. } = spawn;
         let window = spawn.context_tokens.unwrap_or_else(|| {
             let window = endpoint.window();
             window.saturating_sub(REPLY_TOKENS.min(u64::from(endpoint.output_max()))).max(1)
         });
         let memory = Memory::new(window, Arc::new(Chars4), self.options.stored_bytes_max);
-        Ok(Arc::new(Process::new(Birth {
+        Birth {
             pid,
             name,
             parent: parent.map(|parent| parent.pid),
@@ -127,65 +177,42 @@ impl Agents {
             gate: Arc::new(gate),
             memory,
             seed,
-        })))
+            clock: AgentClock::start(),
+            lived_before_ms: 0,
+        }
     }
 
-    /// Its chain, and its own gate: nothing that it holds is its own to use but its names (tools,
-    /// models, programs).
-    fn open_chain(&self, spawn: &Spawn) -> (Chain, Gate) {
+    /// A number that no agent of this store has had.
+    pub(super) async fn next_pid(&self) -> Result<Pid, StorageError> {
+        {
+            let mut table = self.table();
+            if table.next_pid < table.pids_end {
+                table.next_pid += 1;
+                return Ok(Pid(table.next_pid - 1));
+            }
+        }
+        let first = self.kernel().storage().take_pids(PIDS_AT_ONCE).await?;
+        let mut table = self.table();
+        // Of two who came here at once, the first one's numbers are lost.
+        (table.next_pid, table.pids_end) = (first + 1, first + PIDS_AT_ONCE);
+        Ok(Pid(first))
+    }
+
+    /// Its chain.
+    fn open_chain(&self, spawn: &Spawn) -> Chain {
         let grants = &spawn.holdings.options.grants;
         let written: Vec<_> = grants.iter().map(|(_, text)| text.clone()).collect();
-        let grants: Vec<_> = grants.iter().map(|(grant, _)| grant.clone()).collect();
         let program = spawn.plugin.program();
-        let chain = self.kernel().parts.journal.chain(Opening {
+        self.kernel().parts.journal.chain(Opening {
             plugin: &program.name,
             component: Some(program.hash),
             host_version: env!("CARGO_PKG_VERSION"),
             grants: &written,
-        });
-        // Its rows are its life's, which has no end that a number could name.
-        let rows = LimitHit {
-            name: "rows".into(),
-            value: u64::MAX,
-            unit: "rows".into(),
-            remedy: "no flag".into(),
-        };
-        let authority = Arc::new(Authority::of_agent(&grants));
-        let gate = Gate::new(authority, chain.clone(), CallId::fresh(), program.hash, rows);
-        (chain, gate)
-    }
-
-    /// The row that an agent begins with.
-    async fn write_birth(
-        &self,
-        chain: &Chain,
-        spawn: &Spawn,
-        pid: Pid,
-        parent: Option<Pid>,
-        seed: [u8; 32],
-    ) -> Result<(), JournalError> {
-        let tools: Vec<_> = spawn.holdings.tools.iter().map(|held| &held.alias).collect();
-        let body = serde_json::json!({
-            "pid": pid, "parent": parent, "name": spawn.name,
-            "task_blake3": blake3::hash(spawn.task.as_bytes()).to_hex().as_str(),
-            "seed": blake3::Hash::from_bytes(seed).to_hex().as_str(),
-            "priority": spawn.priority.get(), "model": spawn.endpoint.name(),
-            "tools": tools,
-        });
-        let row = Row {
-            who: &spawn.name,
-            component: Some(spawn.plugin.program().hash),
-            capability: "agent",
-            target: &spawn.plugin.program().name,
-            body: Body::Value(&body),
-            ..Row::new(RowKind::Accepted)
-        };
-        chain.append(row, Class::Queued).await?;
-        Ok(())
+        })
     }
 
     /// Hands it to the executor.
-    fn bring_to_life(&self, process: Arc<Process>) {
+    pub(super) fn bring_to_life(&self, process: Arc<Process>) {
         let turn = self.executor().turn();
         let setup = self.setup(&process, &turn);
         let finished = Arc::new(OnceLock::new());
@@ -194,8 +221,14 @@ impl Agents {
         let life = async move {
             // The semaphore is never closed, so the only way not to get a permit is to be ended.
             let Ok(_permit) = own.live.acquire().await else { return };
-            let program = &lived.plugin.program;
-            let finished = kernel.parts.loading.sandbox().agent(program, setup, &lived.task).await;
+            let storage = Arc::clone(kernel.storage());
+            let finished = match lived.takes_its_turn_to_replay(storage, &own.replays).await {
+                Ok(()) => {
+                    let program = &lived.plugin.program;
+                    kernel.parts.loading.sandbox().agent(program, setup, &lived.task).await
+                }
+                Err(why) => Finished::at_once(Err(Ended::Diverged(why))),
+            };
             let _once = told.set(finished);
         };
         let (agents, runtime, pid) = (self.clone(), self.own.runtime.clone(), process.pid);
@@ -232,6 +265,60 @@ impl Agents {
             desk: Some(Arc::new(desk)),
             fate: Some((process.clock.clone(), process.seed)),
             turn: Some(Arc::clone(turn)),
+        }
+    }
+}
+
+/// Its own gate: nothing that it holds is its own to use but its names (tools, models, programs).
+fn gate_of(spawn: &Spawn, chain: &Chain) -> Gate {
+    let grants = &spawn.holdings.options.grants;
+    let grants: Vec<_> = grants.iter().map(|(grant, _)| grant.clone()).collect();
+    // Its rows are its life's, which has no end that a number could name.
+    let rows = LimitHit {
+        name: "rows".into(),
+        value: u64::MAX,
+        unit: "rows".into(),
+        remedy: "no flag".into(),
+    };
+    let authority = Arc::new(Authority::of_agent(&grants));
+    let hash = spawn.plugin.program().hash;
+    Gate::new(authority, chain.clone(), CallId::fresh(), hash, rows)
+}
+
+/// The body of the row that an agent begins with.
+fn birth_text(process: &Process, charter: &Told) -> String {
+    let tools: Vec<_> = process.holdings.tools.iter().map(|held| &held.alias).collect();
+    serde_json::json!({
+        "pid": process.pid, "parent": process.parent, "name": process.name,
+        "task_blake3": blake3::hash(process.task.as_bytes()).to_hex().as_str(),
+        "seed": blake3::Hash::from_bytes(process.seed).to_hex().as_str(),
+        "clock": process.clock.shows(),
+        "priority": process.state().priority.get(), "model": process.endpoint.name(),
+        "tools": tools,
+        "charter": charter,
+    })
+    .to_string()
+}
+
+/// An agent between its admission and its first row.
+pub(super) struct Newborn {
+    pub(super) process: Arc<Process>,
+    birth: String,
+    charter: Option<PackedBody>,
+    admitted: Admitted,
+}
+
+/// What the scheduler knows of an agent that may not be born after all.
+struct Admitted {
+    agents: Agents,
+    pid: Pid,
+    is_born: bool,
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        if !self.is_born {
+            let _known = self.agents.executor().step(Event::Left(self.pid));
         }
     }
 }

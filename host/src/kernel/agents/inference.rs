@@ -15,7 +15,7 @@ use crate::model::{
 };
 use crate::sandbox::Ended;
 use crate::sandbox::agent::model as wit;
-use crate::scheduler::{Event, ModelCall, ModelEnding, ModelUsage, Price, Rejection};
+use crate::scheduler::{Amounts, Event, ModelCall, ModelEnding, ModelUsage, Price, Rejection};
 use crate::types::Waiting;
 
 /// How one start of a call came out.
@@ -261,6 +261,7 @@ impl Agents {
                 return Ok(Attempt::Again);
             }
         };
+        self.reserve(process, endpoint, request, demand.input).await?;
         self.tell(Event::ModelSent(ticket))?;
         let mut spent = Spent::of(demand);
         let (answer, signal) = {
@@ -278,8 +279,8 @@ impl Agents {
         };
         self.charge(process, &usage);
         self.tell(Event::ModelEnded { ticket, ending, usage: ledger_usage(&usage) })?;
-        self.record(process, endpoint, &usage, answer.as_ref().and_then(|a| a.as_ref().err()))
-            .await?;
+        let error = answer.as_ref().and_then(|answer| answer.as_ref().err());
+        self.record(process, endpoint, &usage, ending, error).await?;
         Ok(match (answer, ending) {
             (Some(answer), _) => {
                 if answer.is_ok() {
@@ -303,15 +304,45 @@ impl Agents {
         total.cost_microdollars = total.cost_microdollars.saturating_add(cost);
     }
 
+    /// The row that says what a call sets aside, before it is sent: what its end is not written
+    /// after is charged in full.
+    async fn reserve(
+        &self,
+        process: &Process,
+        endpoint: &Endpoint,
+        request: &Request,
+        input: u64,
+    ) -> Result<(), Ended> {
+        let output = request.max_output_tokens.map_or(0, u64::from);
+        let most = TokenUsage { input, output, ..TokenUsage::default() };
+        let reserved = Amounts {
+            tokens: input.saturating_add(output),
+            calls: 1,
+            microdollars: endpoint.price(&most).unwrap_or(0),
+        };
+        let body = serde_json::json!({ "reserved": reserved });
+        let row = Row {
+            who: &process.name,
+            capability: "model",
+            target: endpoint.name(),
+            body: Body::Value(&body),
+            ..Row::new(RowKind::Asked)
+        };
+        let written = process.chain.append(row, Class::Written).await;
+        written.map(|_| ()).map_err(|error| Ended::Journal(error.to_string()))
+    }
+
     /// The row that says what a call used.
     async fn record(
         &self,
         process: &Process,
         endpoint: &Endpoint,
         usage: &TokenUsage,
+        ending: ModelEnding,
         error: Option<&ModelError>,
     ) -> Result<(), Ended> {
         let body = serde_json::json!({
+            "answered": ending == ModelEnding::Finished,
             "error": error.map(ToString::to_string),
             "usage": {
                 "input_tokens": usage.prompt(),

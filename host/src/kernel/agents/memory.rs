@@ -1,5 +1,6 @@
 //! The memory of one agent: its context, and the words between the contract, the pager and models.
 
+mod replay;
 mod words;
 
 use std::collections::HashMap;
@@ -7,6 +8,7 @@ use std::sync::Arc;
 
 pub(super) use self::words::{answered, message};
 use self::words::{kept, said, shown};
+use super::record::Prompted;
 use crate::model::{self, Breakpoint, Role};
 use crate::pager::layout::BreakpointRules;
 use crate::pager::recall::{self, Document, EXCERPT_TOKENS, Index};
@@ -34,6 +36,8 @@ pub(super) struct Memory {
     index: Index,
     /// Pages that the index has seen.
     indexed: usize,
+    /// How far the question that is being answered came with the context.
+    pub(super) prompted: Prompted,
 }
 
 /// A prompt in the model layer's words.
@@ -56,6 +60,7 @@ impl Memory {
             replies: 0,
             index: Index::new(),
             indexed: 0,
+            prompted: Prompted::No,
         }
     }
 
@@ -221,6 +226,7 @@ impl Memory {
 
     /// The prompt of the next call, after what must leave the window has left it.
     pub(super) fn prompt(&mut self) -> Result<Prompt, PagerError> {
+        self.prompted = Prompted::Made;
         while let Some(eviction) = self.context.plan(0)? {
             self.context.apply(&eviction)?;
         }
@@ -230,6 +236,7 @@ impl Memory {
 
     /// The prompt went out.
     pub(super) fn sent(&mut self) {
+        self.prompted = Prompted::Sent;
         self.context.sent();
     }
 }

@@ -7,6 +7,8 @@ use std::time::Instant;
 use tokio::sync::{Notify, OnceCell};
 
 use super::memory::Memory;
+use super::past::Segment;
+use super::player::Player;
 use super::tools::{Held, Offer};
 use crate::capability::gate::Gate;
 use crate::journal::Chain;
@@ -14,7 +16,7 @@ use crate::kernel::{Plugin, Session, SessionOptions};
 use crate::model::Endpoint;
 use crate::sandbox::agent::process::{Exit, Message};
 use crate::sandbox::host::clock::AgentClock;
-use crate::scheduler::{Exhausted, Limits, OwnerId, Priority};
+use crate::scheduler::{Amounts, Exhausted, Limits, OwnerId, Priority};
 use crate::types::{AgentUsage, Ending, Pid, Waiting};
 
 /// One agent.
@@ -44,8 +46,14 @@ pub(in crate::kernel) struct Process {
     /// Told when it has ended.
     pub(super) exited: Notify,
     pub(super) began: Instant,
+    /// Milliseconds that it lived under earlier hosts.
+    pub(super) lived_before_ms: u64,
     pub(super) clock: AgentClock,
     pub(super) seed: [u8; 32],
+    /// Its journal, while that is played back to it.
+    pub(super) player: tokio::sync::Mutex<Option<Player>>,
+    /// The rows of a journal that is still to be played back.
+    pub(super) segments: Mutex<Option<Vec<Segment>>>,
     state: Mutex<State>,
 }
 
@@ -77,6 +85,12 @@ pub(super) struct State {
     pub(super) children: Vec<Pid>,
     pub(super) messages: VecDeque<Message>,
     pub(super) exits: VecDeque<Exit>,
+    /// Messages on their way into the mailbox.
+    pub(super) incoming: usize,
+    /// What children that are over used, with all below them.
+    pub(super) children_used: Amounts,
+    /// Why it stands still until a later host: its journal cannot be replayed.
+    pub(super) stopped: Option<String>,
 }
 
 /// What a process starts from.
@@ -97,12 +111,15 @@ pub(super) struct Birth {
     pub(super) gate: Arc<Gate>,
     pub(super) memory: Memory,
     pub(super) seed: [u8; 32],
+    pub(super) clock: AgentClock,
+    pub(super) lived_before_ms: u64,
 }
 
 impl Process {
     pub(super) fn new(birth: Birth) -> Self {
         let Birth { pid, name, parent, root, depth, owner, priority, weight, plugin, .. } = birth;
-        let Birth { task, endpoint, holdings, chain, gate, memory, seed, .. } = birth;
+        let Birth { task, endpoint, holdings, chain, gate, memory, seed, clock, .. } = birth;
+        let lived_before_ms = birth.lived_before_ms;
         Self {
             pid,
             name,
@@ -123,8 +140,11 @@ impl Process {
             news: Notify::new(),
             exited: Notify::new(),
             began: Instant::now(),
-            clock: AgentClock::start(),
+            lived_before_ms,
+            clock,
             seed,
+            player: tokio::sync::Mutex::default(),
+            segments: Mutex::default(),
             state: Mutex::new(State {
                 priority,
                 waiting: None,
@@ -137,6 +157,9 @@ impl Process {
                 children: Vec::new(),
                 messages: VecDeque::new(),
                 exits: VecDeque::new(),
+                incoming: 0,
+                children_used: Amounts::default(),
+                stopped: None,
             }),
         }
     }

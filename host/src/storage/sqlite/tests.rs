@@ -67,7 +67,10 @@ async fn a_newer_store_is_refused_with_both_versions() {
     open(&url).await.close().await.unwrap();
     edit(&url, "PRAGMA user_version=99").await;
     let sentence = SqliteStorage::open(&url).await.unwrap_err().to_string();
-    assert!(sentence.contains("version 99") && sentence.contains(&format!("up to {}", open::VERSION)), "{sentence}");
+    assert!(
+        sentence.contains("version 99") && sentence.contains(&format!("up to {}", open::VERSION)),
+        "{sentence}"
+    );
     assert!(sentence.contains("aos.db"), "{sentence}");
 }
 
