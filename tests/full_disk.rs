@@ -19,9 +19,9 @@ use serde_json::json;
 use crate::support::{guest_path, plugin};
 
 /// A store with room for a number of writes.
-struct Filling {
-    inner: Arc<dyn Storage>,
-    room: AtomicUsize,
+pub struct Filling {
+    pub inner: Arc<dyn Storage>,
+    pub room: AtomicUsize,
 }
 
 impl Bodies for Filling {

@@ -7,6 +7,7 @@ pub mod agents;
 mod bounds;
 mod catalogue;
 mod executor;
+pub mod replay;
 mod session;
 
 use std::path::PathBuf;

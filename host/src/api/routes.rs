@@ -15,8 +15,8 @@ use super::daemon::Desk;
 use super::find::find;
 use super::quota;
 use super::words::{
-    Blame, Change, Done, Ended, Frame, Hello, POLL, Problem, Quota, REQUEST_BYTES_MAX, Renice,
-    RowView, Rows, Slots, Spawn, Spawned, Text,
+    Blame, Change, Done, Ended, Fork, Frame, Hello, Named, POLL, Problem, Quota, REQUEST_BYTES_MAX,
+    Renice, RowView, Rows, Slots, Spawn, Spawned, Text,
 };
 use crate::config::agent::SpecError;
 use crate::journal::{JournalError, chain_rows, find_chain};
@@ -42,6 +42,9 @@ pub(super) fn router(desk: Arc<Desk>) -> Router {
         .route("/agents/{who}/renice", post(renice))
         .route("/agents/{who}/end", post(end))
         .route("/agents/{who}/mail", post(mail))
+        .route("/agents/{who}/checkpoints", post(checkpoint))
+        .route("/checkpoints/{id}/restore", post(restore))
+        .route("/checkpoints/{id}/fork", post(fork))
         .route("/quota/{scope}", get(show_quota).post(set_quota))
         .route("/frame", get(frame));
     Router::new()
@@ -150,6 +153,33 @@ async fn mail(State(desk): Here, Path(who): Path<String>, Body(mail): Body<Text>
     let pid = find(&desk.agents, &who)?;
     desk.agents.send(pid, mail.text).await?;
     Ok(Json(Done { pid }))
+}
+
+async fn checkpoint(
+    State(desk): Here,
+    Path(who): Path<String>,
+    Body(label): Body<Text>,
+) -> Answer<Named> {
+    desk.open()?;
+    let pid = find(&desk.agents, &who)?;
+    Ok(Json(Named { id: desk.agents.checkpoint(pid, label.text).await? }))
+}
+
+async fn restore(State(desk): Here, Path(id): Path<String>) -> Answer<Done> {
+    desk.open()?;
+    Ok(Json(Done { pid: desk.agents.restore(&id).await? }))
+}
+
+async fn fork(
+    State(desk): Here,
+    Path(id): Path<String>,
+    Body(wanted): Body<Fork>,
+) -> Answer<Spawned> {
+    desk.open()?;
+    let _place = desk.loading.acquire().await.map_err(|_closed| closing())?;
+    let pid = desk.agents.fork(&id, wanted.name).await?;
+    let view = desk.agents.show(pid)?;
+    Ok(Json(Spawned { pid, name: view.name, chain: view.chain }))
 }
 
 async fn show_quota(State(desk): Here, Path(text): Path<String>) -> Answer<Quota> {

@@ -5,6 +5,7 @@
 
 mod birth;
 mod charter;
+mod checkpoint;
 mod death;
 mod desk;
 mod family;
@@ -23,7 +24,10 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+pub use self::checkpoint::{Checkpoint, checkpoints};
 pub use self::operate::OperateError;
+pub(super) use self::past::Past;
+pub(super) use self::player::{Played, Player};
 pub use self::process::Holdings;
 pub use self::recovery::Recovered;
 pub use self::tools::Held;

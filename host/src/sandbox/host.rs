@@ -11,5 +11,6 @@ pub mod keyvalue;
 pub mod link;
 pub mod network;
 pub mod open_files;
+pub mod random;
 pub mod sockets;
 pub mod stdio;

@@ -7,7 +7,7 @@ use super::charter::Charter;
 use super::desk::AgentDesk;
 use super::memory::Memory;
 use super::process::{Birth, Process};
-use super::record::{AGENT, Told};
+use super::record::{AGENT, Note, Told};
 use super::{Agents, Spawn, SpawnError};
 use crate::capability::authority::Authority;
 use crate::capability::gate::Gate;
@@ -15,7 +15,7 @@ use crate::journal::{Body, Chain, Class, Group, JournalError, Opening, PackedBod
 use crate::pager::Chars4;
 use crate::sandbox::host::clock::AgentClock;
 use crate::sandbox::program::Kind;
-use crate::sandbox::state::{Input, Setup};
+use crate::sandbox::state::{Fate, Input, Setup};
 use crate::sandbox::{Ended, Finished};
 use crate::scheduler::{Admission, Event};
 use crate::storage::{NewProcess, ProcessChange, StorageError};
@@ -39,25 +39,52 @@ impl Agents {
         parent: Option<&Arc<Process>>,
         spawn: Spawn,
     ) -> Result<Newborn, SpawnError> {
+        self.conceive_as(parent, None, spawn, None).await
+    }
+
+    /// An agent that goes on from where another stood, and draws on that one's budget where it
+    /// lives.
+    pub(super) async fn conceive_from(
+        &self,
+        spawn: Spawn,
+        source: Option<&Arc<Process>>,
+        seed: [u8; 32],
+    ) -> Result<Newborn, SpawnError> {
+        self.conceive_as(None, source, spawn, Some(seed)).await
+    }
+
+    async fn conceive_as(
+        &self,
+        parent: Option<&Arc<Process>>,
+        source: Option<&Arc<Process>>,
+        spawn: Spawn,
+        seed: Option<[u8; 32]>,
+    ) -> Result<Newborn, SpawnError> {
         self.check(parent, &spawn)?;
         let journal = |error: JournalError| SpawnError::Journal(error.to_string());
         self.keep_programs(&spawn).await.map_err(journal)?;
         let pid = self.next_pid().await.map_err(|error| SpawnError::Journal(error.to_string()))?;
         let (told, charter) = Told::of(&Charter::of(&spawn)).map_err(journal)?;
-        let (chain, seed) = (self.open_chain(&spawn), rand::random());
-        let process = Arc::new(Process::new(self.birth(parent, spawn, pid, chain, seed)));
-        let birth = birth_text(&process, &told);
+        let chain = self.open_chain(&spawn);
+        let mut birth = self.birth(parent, spawn, pid, chain, seed.unwrap_or_else(rand::random));
+        if let Some(source) = source {
+            (birth.draws_on, birth.root) = (Some(source.pid), source.root);
+        }
+        let process = Arc::new(Process::new(birth));
         self.admit(&process).map_err(SpawnError::Refused)?;
         let admitted = Admitted { agents: self.clone(), pid, is_born: false };
-        Ok(Newborn { process, birth, charter, admitted })
+        let clock_ns = process.clock.shows();
+        Ok(Newborn { process, charter_told: told, clock_ns, charter, admitted })
     }
 
     /// Tells the scheduler of an agent. Fails with one sentence.
     pub(super) fn admit(&self, process: &Process) -> Result<(), String> {
         let holdings = &process.holdings;
+        let source = process.draws_on.and_then(|pid| self.find(pid));
+        let draws_on = source.filter(|source| !source.has_ended()).map(|source| source.pid);
         let admission = Admission {
             pid: process.pid,
-            parent: process.parent,
+            parent: process.parent.or(draws_on),
             owner: process.owner,
             priority: process.state().priority,
             weight: process.weight,
@@ -77,7 +104,25 @@ impl Agents {
         own: Option<(&Arc<Process>, Row<'_>, Vec<PackedBody>)>,
         class: Class,
     ) -> Result<(), Ended> {
-        let Newborn { process, birth, charter, mut admitted } = newborn;
+        let process = Arc::clone(&newborn.process);
+        self.bear(newborn, own, None, class).await?;
+        self.bring_to_life(process);
+        Ok(())
+    }
+
+    /// Writes its first rows, and enters it.
+    pub(super) async fn bear(
+        &self,
+        newborn: Newborn,
+        own: Option<(&Arc<Process>, Row<'_>, Vec<PackedBody>)>,
+        note: Option<&Note>,
+        class: Class,
+    ) -> Result<(), Ended> {
+        let Newborn { process, charter_told, clock_ns, charter, mut admitted } = newborn;
+        let birth = birth_text(&process, clock_ns, &charter_told);
+        let journal = |error: JournalError| Ended::Journal(error.to_string());
+        let noted = note.map(|note| note.text().map(|text| (note, text)));
+        let noted = noted.transpose().map_err(journal)?;
         let row = Row {
             who: &process.name,
             component: Some(process.component()),
@@ -94,6 +139,9 @@ impl Agents {
         });
         let mut group = Group { rows: vec![(&process.chain, row)], ..Group::default() };
         group.processes.push(born);
+        if let Some((note, text)) = &noted {
+            group.rows.push((&process.chain, note.row(&process.name, text)));
+        }
         group.bodies.extend(charter);
         let parent = own.map(|(parent, row, bodies)| {
             group.rows.push((&parent.chain, row));
@@ -101,13 +149,12 @@ impl Agents {
             parent
         });
         let written = process.chain.journal().append_together(group, class).await;
-        written.map_err(|error| Ended::Journal(error.to_string()))?;
+        written.map_err(journal)?;
         admitted.is_born = true;
         if let Some(parent) = parent {
             parent.state().children.push(process.pid);
         }
-        self.table().processes.insert(process.pid, Arc::clone(&process));
-        self.bring_to_life(process);
+        self.table().processes.insert(process.pid, process);
         Ok(())
     }
 
@@ -179,6 +226,7 @@ impl Agents {
             seed,
             clock: AgentClock::start(),
             lived_before_ms: 0,
+            draws_on: None,
         }
     }
 
@@ -263,7 +311,11 @@ impl Agents {
             stderr: options.streams.stderr.clone(),
             progress: options.progress.clone(),
             desk: Some(Arc::new(desk)),
-            fate: Some((process.clock.clone(), process.seed)),
+            fate: Some(Fate {
+                clock: process.clock.clone(),
+                random: process.random.clone(),
+                seed: process.seed,
+            }),
             turn: Some(Arc::clone(turn)),
         }
     }
@@ -286,13 +338,13 @@ fn gate_of(spawn: &Spawn, chain: &Chain) -> Gate {
 }
 
 /// The body of the row that an agent begins with.
-fn birth_text(process: &Process, charter: &Told) -> String {
+fn birth_text(process: &Process, clock_ns: u64, charter: &Told) -> String {
     let tools: Vec<_> = process.holdings.tools.iter().map(|held| &held.alias).collect();
     serde_json::json!({
         "pid": process.pid, "parent": process.parent, "name": process.name,
         "task_blake3": blake3::hash(process.task.as_bytes()).to_hex().as_str(),
         "seed": blake3::Hash::from_bytes(process.seed).to_hex().as_str(),
-        "clock": process.clock.shows(),
+        "clock": clock_ns,
         "priority": process.state().priority.get(), "model": process.endpoint.name(),
         "tools": tools,
         "charter": charter,
@@ -303,9 +355,19 @@ fn birth_text(process: &Process, charter: &Told) -> String {
 /// An agent between its admission and its first row.
 pub(super) struct Newborn {
     pub(super) process: Arc<Process>,
-    birth: String,
+    charter_told: Told,
     charter: Option<PackedBody>,
+    /// What its clock shows first, in nanoseconds since the Unix epoch.
+    clock_ns: u64,
     admitted: Admitted,
+}
+
+impl Newborn {
+    /// Its clock shows this first: it goes on from where another stood.
+    pub(super) fn begins_at(&mut self, clock_ns: u64) {
+        self.clock_ns = clock_ns;
+        self.process.clock.enter(clock_ns);
+    }
 }
 
 /// What the scheduler knows of an agent that may not be born after all.

@@ -67,6 +67,12 @@ impl Agents {
         how: Gone,
         finished: Option<Finished<Result<String, String>>>,
     ) {
+        let suspended = process.state().suspended.take();
+        if let Some(told) = suspended.filter(|_| how == Gone::Killed) {
+            // Whoever took its instance away lets it begin again.
+            let _waits = told.send(());
+            return;
+        }
         if let Some(Finished { result: Err(Ended::Diverged(why)), .. }) = &finished
             && process.state().killed.is_none()
         {
@@ -109,7 +115,8 @@ impl Agents {
         self.write_end(&end, ending).await
     }
 
-    /// Its last rows, the row of its parent that says so, and its end in the index: one transaction.
+    /// Its last rows, the row of its parent that says so, and its end in the index: one
+    /// transaction.
     pub(super) async fn write_end(
         &self,
         end: &End<'_>,

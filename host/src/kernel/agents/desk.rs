@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::Agents;
 use super::birth::Newborn;
+use super::checkpoint::LABEL_BYTES_MAX;
 use super::family::Letter;
 use super::player::{Open, Played};
 use super::process::Process;
@@ -323,9 +324,6 @@ impl AgentDesk {
         Ok(())
     }
 }
-
-/// Bytes of a checkpoint's label.
-const LABEL_BYTES_MAX: usize = 200;
 
 fn label_fits(label: &str) -> Result<String, wit::Error> {
     match label.len() <= LABEL_BYTES_MAX {

@@ -64,6 +64,11 @@ impl Memory {
         }
     }
 
+    /// Tokens of its prompts at most.
+    pub(super) fn window(&self) -> u64 {
+        self.context.usage().budget_tokens
+    }
+
     /// `context.append`.
     pub(super) fn append(
         &mut self,

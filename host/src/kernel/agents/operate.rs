@@ -31,7 +31,7 @@ async fn noted(process: &Process, note: &Note) -> Result<(), OperateError> {
     written.map(|_| ()).map_err(|error| unwritten(process.pid, &error))
 }
 
-fn unwritten(pid: Pid, error: &JournalError) -> OperateError {
+pub(super) fn unwritten(pid: Pid, error: &JournalError) -> OperateError {
     match error {
         JournalError::ChainClosed(_) => OperateError::Ended(pid),
         error => OperateError::Refused(error.to_string()),
@@ -182,7 +182,7 @@ impl Agents {
         self.find(pid).ok_or(OperateError::NoAgent(pid))
     }
 
-    fn living(&self, pid: Pid) -> Result<Arc<Process>, OperateError> {
+    pub(super) fn living(&self, pid: Pid) -> Result<Arc<Process>, OperateError> {
         let process = self.known(pid)?;
         match process.has_ended() {
             true => Err(OperateError::Ended(pid)),

@@ -23,6 +23,8 @@ pub(in crate::kernel) struct Segment {
     pub(in crate::kernel) from: i64,
     /// The last row.
     pub(in crate::kernel) until: i64,
+    /// What random numbers come from after the segment before.
+    pub(in crate::kernel) reseed: Option<[u8; 32]>,
 }
 
 /// A named point of an agent's chain.
@@ -48,6 +50,10 @@ pub(in crate::kernel) struct Past {
     /// What its clock showed first, in nanoseconds since the Unix epoch.
     pub(in crate::kernel) clock_ns: u64,
     pub(in crate::kernel) segments: Vec<Segment>,
+    /// The agent that it was forked from.
+    pub(in crate::kernel) source: Option<Pid>,
+    prefix: Vec<Segment>,
+    restored: Vec<(i64, i64)>,
     pub(in crate::kernel) paused: bool,
     pub(in crate::kernel) priority: Priority,
     pub(in crate::kernel) limits: Vec<(Scope, Limits)>,
@@ -74,11 +80,21 @@ struct Birth {
     charter: Told,
 }
 
+/// Where a fork begins.
+struct Fork {
+    chain: [u8; 16],
+    seq: i64,
+    seed: [u8; 32],
+}
+
+/// How many forks of forks are followed.
+const FORKS_MAX: u32 = 64;
+
 /// What the rows gave, before it is known which of them count.
 #[derive(Default)]
 struct Found {
     birth: Option<Birth>,
-    forked: Option<(i64, i64)>,
+    forked: Option<Fork>,
     restored: Vec<(i64, i64)>,
     paused: bool,
     priority: Option<u8>,
@@ -97,6 +113,7 @@ struct Found {
     since_us: i64,
     last_us: i64,
     before_us: i64,
+    reply_is_on_its_way: bool,
 }
 
 impl Past {
@@ -107,6 +124,14 @@ impl Past {
     pub(in crate::kernel) async fn read(
         store: &Arc<dyn Storage>,
         chain: [u8; 16],
+    ) -> Result<Self, JournalError> {
+        Self::read_at(store, chain, 0).await
+    }
+
+    async fn read_at(
+        store: &Arc<dyn Storage>,
+        chain: [u8; 16],
+        forks: u32,
     ) -> Result<Self, JournalError> {
         let mut history = History::of(Arc::clone(store), chain).await?;
         let mut found = Found::default();
@@ -120,18 +145,13 @@ impl Past {
         let birth = found.birth.take().ok_or_else(no_agent)?;
         let charter: Charter = value_of(&**store, &birth.charter).await?;
         let seed: [u8; 32] = crate::storage::from_hex(&birth.seed).map_err(|_| no_agent())?;
-        let segments = found.segments(number, history.rows() - 1);
+        let (prefix, source, reseed) = found.source(store, forks).await?;
+        let (restored, last) = (std::mem::take(&mut found.restored), history.rows() - 1);
+        let segments = segments(&prefix, &restored, number, last, reseed);
         let counts = |seq: i64| {
             segments.iter().any(|s| s.chain == number && (s.from..=s.until).contains(&seq))
         };
-        let (mut messages, mut exits) = found.inbox(&**store).await?;
-        let took = found.took.iter().filter(|(seq, _)| counts(*seq));
-        for (_, took) in took {
-            match took {
-                Took::Message => drop(messages.pop_front()),
-                Took::Exit(pid) => exits.retain(|exit: &Exit| exit.pid != *pid),
-            }
-        }
+        let (messages, exits) = found.inbox(&**store, &counts).await?;
         let born = found.born.iter().filter(|(seq, _)| counts(*seq)).map(|(_, pid)| Pid(*pid));
         let gone = |pid: &Pid| {
             let taken = Took::Exit(pid.0);
@@ -155,11 +175,23 @@ impl Past {
             points: found.points,
             charter,
             segments,
+            source,
+            prefix,
+            restored,
             children,
             messages,
             exits,
             history,
         })
+    }
+}
+
+impl Past {
+    /// The rows that counted when this row of its chain was the last.
+    fn segments_at(&self, last: i64) -> Vec<Segment> {
+        let own = self.segments.iter().find(|own| own.chain == self.history.chain().number);
+        let reseed = own.and_then(|own| own.reseed);
+        segments(&self.prefix, &self.restored, self.history.chain().number, last, reseed)
     }
 }
 
@@ -182,6 +214,10 @@ impl Found {
                 let answered: AnsweredRow = serde_json::from_str(&row.body)?;
                 self.took.extend(answered.took.map(|took| (row.seq, took)));
                 self.born.extend(answered.born.map(|pid| (row.seq, pid)));
+                if row.target.starts_with("model.") && self.reply_is_on_its_way {
+                    self.usage.model_calls += 1;
+                    self.reply_is_on_its_way = false;
+                }
                 if row.target == "process.checkpoint" {
                     self.checkpointed(row, &answered);
                 }
@@ -215,9 +251,8 @@ impl Found {
         total.output_tokens = total.output_tokens.saturating_add(output);
         total.cache_read_tokens = total.cache_read_tokens.saturating_add(cached);
         total.cost_microdollars = total.cost_microdollars.saturating_add(cost);
-        if body["answered"].as_bool() == Some(true) {
-            total.model_calls += 1;
-        }
+        // A reply that never reached the agent is asked for again.
+        self.reply_is_on_its_way = body["answered"].as_bool() == Some(true);
         self.open = None;
         // As the ledger charges: cache reads weigh a tenth, rounded up.
         let tokens = input.saturating_sub(cached) + cached.div_ceil(10) + output;
@@ -248,6 +283,7 @@ impl Found {
             }
             Note::Restored { to } => self.restored.push((seq, to)),
             Note::Recovered => {
+                self.reply_is_on_its_way = false;
                 // A call that was under way when its host died is charged in full.
                 if let Some((at, reserved)) = self.open.take() {
                     self.charges.push((at, reserved));
@@ -256,30 +292,33 @@ impl Found {
                 self.lived_us += self.before_us - self.since_us;
                 self.since_us = row.time_us;
             }
-            Note::Forked { seq: at, .. } => self.forked = Some((seq, at)),
+            Note::Forked { chain, seq, seed, .. } => {
+                let chain = crate::storage::from_hex(&chain).ok();
+                let seed = crate::storage::from_hex(&seed).ok();
+                self.forked = chain.zip(seed).map(|(chain, seed)| Fork { chain, seq, seed });
+            }
         }
     }
 
-    /// The rows that count, of this chain with so many rows before `last`.
-    fn segments(&self, chain: i64, last: i64) -> Vec<Segment> {
-        let (mut found, mut end) = (Vec::new(), last);
-        loop {
-            let newest = self.restored.iter().rev().find(|(seq, _)| *seq <= end);
-            let Some((seq, to)) = newest else {
-                found.push(Segment { chain, from: 0, until: end });
-                break;
-            };
-            found.push(Segment { chain, from: seq + 1, until: end });
-            // A restore leads back, always.
-            end = (*to).min(seq - 1);
+    /// Where a fork comes from: the rows before its own, whose they are, and its own seed.
+    async fn source(
+        &mut self,
+        store: &Arc<dyn Storage>,
+        forks: u32,
+    ) -> Result<(Vec<Segment>, Option<Pid>, Option<[u8; 32]>), JournalError> {
+        let Some(fork) = self.forked.take() else { return Ok((Vec::new(), None, None)) };
+        if forks >= FORKS_MAX {
+            return Err(JournalError::NoChain(format!("an agent: {forks} forks deep")));
         }
-        found.reverse();
-        found
+        let from = Box::pin(Past::read_at(store, fork.chain, forks + 1)).await?;
+        Ok((from.segments_at(fork.seq), Some(from.pid), Some(fork.seed)))
     }
 
+    /// What came into the inbox, less what was taken out of it.
     async fn inbox(
         &self,
         store: &dyn Storage,
+        counts: &(dyn Fn(i64) -> bool + Sync),
     ) -> Result<(VecDeque<Message>, VecDeque<Exit>), JournalError> {
         let (mut messages, mut exits) = (VecDeque::new(), VecDeque::new());
         for (sender, body) in &self.messages {
@@ -289,8 +328,38 @@ impl Found {
             let ending: Ending = value_of(store, ending).await?;
             exits.push_back(Exit { pid: *pid, ending });
         }
+        for (_, took) in self.took.iter().filter(|(seq, _)| counts(*seq)) {
+            match took {
+                Took::Message => drop(messages.pop_front()),
+                Took::Exit(pid) => exits.retain(|exit: &Exit| exit.pid != *pid),
+            }
+        }
         Ok((messages, exits))
     }
+}
+
+/// The rows that count: of the chain that this one was forked from, then of this one up to `last`.
+fn segments(
+    prefix: &[Segment],
+    restored: &[(i64, i64)],
+    chain: i64,
+    last: i64,
+    reseed: Option<[u8; 32]>,
+) -> Vec<Segment> {
+    let (mut found, mut end) = (Vec::new(), last);
+    loop {
+        let newest = restored.iter().rev().find(|(seq, _)| *seq <= end);
+        let Some((seq, to)) = newest else {
+            found.push(Segment { chain, from: 0, until: end, reseed });
+            break;
+        };
+        found.push(Segment { chain, from: seq + 1, until: end, reseed: None });
+        // A restore leads back, always.
+        end = (*to).min(seq - 1);
+    }
+    found.extend(prefix.iter().rev());
+    found.reverse();
+    found
 }
 
 /// A value that a row tells of.

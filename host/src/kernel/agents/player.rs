@@ -14,6 +14,7 @@ use crate::journal::{Digest, JournalError, PackedBody, RowKind};
 use crate::sandbox::Ended;
 use crate::sandbox::agent::{Answer, Ask, tool};
 use crate::sandbox::host::clock::AgentClock;
+use crate::sandbox::host::random::AgentRandom;
 use crate::storage::{PAGE_ROWS_MAX, RowRange, Storage, StoredRow};
 use crate::types::CallId;
 
@@ -81,6 +82,7 @@ pub(in crate::kernel) struct Player {
     /// The next question, so that the clock shows what it showed before it was asked.
     ahead: Option<Entry>,
     clock: AgentClock,
+    random: AgentRandom,
     /// Rows of an earlier segment have been read.
     led_back: bool,
     /// Held while it plays, where replays are bounded.
@@ -93,6 +95,7 @@ impl Player {
         store: Arc<dyn Storage>,
         segments: Vec<Segment>,
         clock: AgentClock,
+        random: AgentRandom,
     ) -> Result<Self, JournalError> {
         let mut player = Self {
             store,
@@ -101,6 +104,7 @@ impl Player {
             bodies: HashMap::new(),
             ahead: None,
             clock,
+            random,
             led_back: false,
             permit: None,
         };
@@ -239,7 +243,11 @@ impl Player {
                 Some(last) => segment.from = last.seq.saturating_add(1),
                 None => {
                     self.segments.pop_front();
-                    self.led_back = true;
+                    self.led_back = !self.segments.is_empty();
+                    // What the agent draws from here on is no longer what its source drew.
+                    if let Some(seed) = self.segments.front().and_then(|next| next.reseed) {
+                        self.random.reseed(seed);
+                    }
                     continue;
                 }
             }
@@ -303,6 +311,97 @@ impl Line {
             Self::Answered(given) => given.answer.as_ref(),
             Self::Member(member) => Some(&member.answer),
             Self::Asked(_) | Self::Accepted(..) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::{Body, Class, Journal, JournalOptions, Opening, Row};
+    use crate::storage::StoreUrl;
+
+    /// A store with one chain of these rows after its first.
+    async fn chain(lines: &[(RowKind, &str, String)]) -> Arc<dyn Storage> {
+        let store = StoreUrl::Memory.open().await.expect("opens");
+        let journal = Journal::open(Arc::clone(&store), JournalOptions::default()).await;
+        let journal = journal.expect("opens");
+        let opening = Opening { plugin: "x", component: None, host_version: "1", grants: &[] };
+        let chain = journal.chain(opening);
+        for (kind, target, body) in lines {
+            let row = Row { capability: ASK, target, body: Body::Text(body), ..Row::new(*kind) };
+            chain.append(row, Class::Queued).await.expect("appends");
+        }
+        journal.close().await.expect("closes");
+        store
+    }
+
+    fn answered(ask: &Ask, answer: &Answer, at: u64) -> (RowKind, &'static str, String) {
+        let row = AnsweredRow {
+            ask: Some(Told::of(ask).expect("JSON").0),
+            answer: Some(Told::of(answer).expect("JSON").0),
+            at,
+            ..AnsweredRow::default()
+        };
+        (RowKind::Answered, ask.name(), serde_json::to_string(&row).expect("JSON"))
+    }
+
+    async fn player(store: Arc<dyn Storage>, segments: &[(i64, i64)]) -> (Player, AgentClock) {
+        let clock = AgentClock::at(1);
+        let segment = |(from, until): &(i64, i64)| Segment {
+            chain: 1,
+            from: *from,
+            until: *until,
+            reseed: None,
+        };
+        let segments = segments.iter().map(segment).collect();
+        let random = AgentRandom::of([0; 32]);
+        (Player::of(store, segments, clock.clone(), random).await.expect("opens"), clock)
+    }
+
+    #[tokio::test]
+    async fn what_was_asked_is_answered_as_then_and_anything_else_is_told_with_both_sides() {
+        let lines = [
+            answered(&Ask::Pid, &Answer::Pid(7), 50),
+            answered(&Ask::Read(3), &Answer::Parts(Ok(Vec::new())), 60),
+        ];
+        let store = chain(&lines).await;
+        let (mut all, clock) = player(Arc::clone(&store), &[(0, 2)]).await;
+        let first = all.play(&Ask::Pid).await.expect("as then");
+        assert!(matches!(first, Played::Answer { answer: Answer::Pid(7), .. }));
+        assert_eq!(clock.shows(), 50);
+        let error = all.play(&Ask::Read(4)).await.expect_err("another page").to_string();
+        assert!(error.contains("{\"Read\":3}") && error.contains("{\"Read\":4}"), "{error}");
+        let (mut other, _) = player(store, &[(0, 2)]).await;
+        let error = other.play(&Ask::Pages).await.expect_err("another import").to_string();
+        assert!(error.contains("process.self-pid") && error.contains("context.pages"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn what_a_restore_left_is_not_played() {
+        let lines = [
+            answered(&Ask::Pid, &Answer::Pid(7), 50),
+            answered(&Ask::Free(1), &Answer::Changed(Ok(())), 60),
+            (RowKind::Noted, "restored", "{}".to_owned()),
+            answered(&Ask::Free(2), &Answer::Changed(Ok(())), 70),
+        ];
+        let (mut player, _) = player(chain(&lines).await, &[(0, 1), (4, 4)]).await;
+        for ask in [Ask::Pid, Ask::Free(2)] {
+            let played = player.play(&ask).await.expect("as then");
+            assert!(matches!(played, Played::Answer { .. }), "{played:?}");
+        }
+        assert!(matches!(player.play(&Ask::Pid).await, Ok(Played::End)));
+    }
+
+    #[tokio::test]
+    async fn a_question_without_an_answer_is_open_with_what_is_known_of_its_calls() {
+        let ask = Ask::Wait(Vec::new(), true, None);
+        let row = AskedRow { ask: Told::of(&ask).expect("JSON").0, at: 9, clock: vec![5] };
+        let line = (RowKind::Asked, ask.name(), serde_json::to_string(&row).expect("JSON"));
+        let (mut player, _) = player(chain(&[line]).await, &[(0, 1)]).await;
+        match player.play(&ask).await {
+            Ok(Played::Open(open)) => assert_eq!((open.at, open.restored), (9, false)),
+            other => panic!("{other:?}"),
         }
     }
 }

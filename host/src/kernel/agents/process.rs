@@ -16,6 +16,7 @@ use crate::kernel::{Plugin, Session, SessionOptions};
 use crate::model::Endpoint;
 use crate::sandbox::agent::process::{Exit, Message};
 use crate::sandbox::host::clock::AgentClock;
+use crate::sandbox::host::random::AgentRandom;
 use crate::scheduler::{Amounts, Exhausted, Limits, OwnerId, Priority};
 use crate::types::{AgentUsage, Ending, Pid, Waiting};
 
@@ -50,6 +51,9 @@ pub(in crate::kernel) struct Process {
     pub(super) lived_before_ms: u64,
     pub(super) clock: AgentClock,
     pub(super) seed: [u8; 32],
+    pub(super) random: AgentRandom,
+    /// Whose budget it draws on besides its parent's: the agent that it was forked from.
+    pub(super) draws_on: Option<Pid>,
     /// Its journal, while that is played back to it.
     pub(super) player: tokio::sync::Mutex<Option<Player>>,
     /// The rows of a journal that is still to be played back.
@@ -91,6 +95,8 @@ pub(super) struct State {
     pub(super) children_used: Amounts,
     /// Why it stands still until a later host: its journal cannot be replayed.
     pub(super) stopped: Option<String>,
+    /// Who waits until its instance is gone, to let it begin again.
+    pub(super) suspended: Option<tokio::sync::oneshot::Sender<()>>,
 }
 
 /// What a process starts from.
@@ -113,13 +119,14 @@ pub(super) struct Birth {
     pub(super) seed: [u8; 32],
     pub(super) clock: AgentClock,
     pub(super) lived_before_ms: u64,
+    pub(super) draws_on: Option<Pid>,
 }
 
 impl Process {
     pub(super) fn new(birth: Birth) -> Self {
         let Birth { pid, name, parent, root, depth, owner, priority, weight, plugin, .. } = birth;
         let Birth { task, endpoint, holdings, chain, gate, memory, seed, clock, .. } = birth;
-        let lived_before_ms = birth.lived_before_ms;
+        let (lived_before_ms, draws_on) = (birth.lived_before_ms, birth.draws_on);
         Self {
             pid,
             name,
@@ -143,6 +150,8 @@ impl Process {
             lived_before_ms,
             clock,
             seed,
+            random: AgentRandom::of(seed),
+            draws_on,
             player: tokio::sync::Mutex::default(),
             segments: Mutex::default(),
             state: Mutex::new(State {
@@ -160,6 +169,7 @@ impl Process {
                 incoming: 0,
                 children_used: Amounts::default(),
                 stopped: None,
+                suspended: None,
             }),
         }
     }

@@ -156,8 +156,9 @@ pub(in crate::kernel) enum Note {
     Restored { to: i64 },
     /// A later host took it up.
     Recovered,
-    /// It begins where another agent stood: that one's number, chain and row.
-    Forked { pid: u64, chain: String, seq: i64, hash: String },
+    /// It begins where another agent stood: that one's number, chain and row, and what its random
+    /// numbers come from after that.
+    Forked { pid: u64, chain: String, seq: i64, seed: String },
 }
 
 impl Note {

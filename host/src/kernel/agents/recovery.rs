@@ -1,8 +1,8 @@
 //! After a crash: every agent that lived goes on where it stood.
 //!
-//! Its chain is read, its programs are found by their hashes, and its journal is played back to it
-//! when its turn comes. What cannot be played back stands still, alone, and says why; it is taken up
-//! again by the next host, or ended by an operator.
+//! Its chain is read, its programs are found by their hashes, and its journal is played back to
+//! it when its turn comes. What cannot be played back stands still, alone, and says why; it is
+//! taken up again by the next host, or ended by an operator.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -109,6 +109,7 @@ impl Agents {
         birth.priority = past.priority;
         birth.clock = crate::sandbox::host::clock::AgentClock::at(past.clock_ns);
         birth.lived_before_ms = past.lived_ms;
+        birth.draws_on = past.source;
         let process = Arc::new(Process::new(birth));
         self.recall(&process, past)?;
         let noted = process.note(&Note::Recovered, Vec::new(), Class::Queued).await;
@@ -118,8 +119,8 @@ impl Agents {
     }
 
     /// Tells the scheduler and the process what the past says.
-    fn recall(&self, process: &Process, past: Past) -> Result<(), String> {
-        self.admit_again(process)?;
+    pub(super) fn recall(&self, process: &Process, past: Past) -> Result<(), String> {
+        self.admit(process)?;
         let step = |event| self.executor().step(event).map_err(|misuse| misuse.to_string());
         let (own, tree) = (Scope::Agent(process.pid), Scope::Tree(process.pid));
         let charges = past.charges.iter().map(|charge| (own, charge));
@@ -151,11 +152,6 @@ impl Agents {
         Ok(())
     }
 
-    /// An agent whose parent the scheduler does not know draws on its own tree alone.
-    fn admit_again(&self, process: &Process) -> Result<(), String> {
-        self.admit(process)
-    }
-
     fn is_orphan(&self, record: &ProcessRecord) -> bool {
         record.parent != 0 && self.find(Pid(record.parent)).is_none_or(|p| p.has_ended())
     }
@@ -169,7 +165,6 @@ impl Agents {
 
     /// Shows an agent that cannot go on, with the reason.
     async fn stand_still(&self, storage: &Arc<dyn Storage>, record: &ProcessRecord, why: String) {
-        tracing::warn!("agent {} stands still: {why}", record.pid);
         let past = match id_of(record) {
             Ok(chain) => Past::read(storage, chain).await.ok(),
             Err(_) => None,
@@ -287,6 +282,7 @@ impl Process {
         storage: Arc<dyn Storage>,
         replays: &Arc<tokio::sync::Semaphore>,
     ) -> Result<(), String> {
+        self.random.reseed(self.seed);
         let segments = {
             let mut waiting =
                 self.segments.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -294,7 +290,7 @@ impl Process {
         };
         let Some(segments) = segments else { return Ok(()) };
         let permit = Arc::clone(replays).acquire_owned().await.ok();
-        let player = Player::of(storage, segments, self.clock.clone()).await;
+        let player = Player::of(storage, segments, self.clock.clone(), self.random.clone()).await;
         let mut player = player.map_err(|error| error.to_string())?;
         player.permit = permit;
         *self.player.lock().await = Some(player);

@@ -60,8 +60,8 @@ impl Window {
         self.sum = self.sum.plus(amounts);
     }
 
-    /// What was charged so long ago: it leaves with the rest of its bucket, and is left out where it
-    /// has left already.
+    /// What was charged so long ago: it leaves with the rest of its bucket, and is left out where
+    /// it has left already.
     pub(super) fn recall(&mut self, width: Width, now: Moment, age_ns: u64, amounts: Amounts) {
         let whole = width.0.saturating_mul(BUCKETS);
         let Some(left) = whole.checked_sub(age_ns).filter(|left| *left > 0) else { return };
