@@ -144,5 +144,5 @@ async fn a_crash_between_two_writes_changes_nothing_for_a_parent_and_its_child()
 async fn a_crash_between_two_writes_changes_nothing_for_a_call_that_may_be_sent_again() {
     let task = r#"call calculator__calculate {"expression":"6*7"}"#;
     let writes = crashes(task, "[[turn]]\nsay = \"x\"\n").await;
-    assert!(writes > 4, "{writes}");
+    assert!(writes >= 4, "{writes}");
 }

@@ -67,11 +67,13 @@ pub async fn serve(config: &Config, arguments: &ServeArgs) -> Result<Code, Failu
     let mut options = agent_options(config, models.clone());
     options.resumes = true;
     let window = options.schedule.window;
-    let recovered = kernel.start_agents(options)?.recover().await?;
+    let agents = kernel.start_agents(options)?;
+    let (recovered, live_max) = (agents.recover().await?, agents.live_max());
     let daemon = Daemon::listen(held, config.clone(), kernel.clone(), models, window)?;
     let (store, socket) = (daemon.address().store(), daemon.address().socket());
     say(&format!(
-        "aos-host {} serves {store} (process {}); its socket is {}",
+        "aos-host {} serves {store} (process {}); its socket is {}; at most {live_max} \
+         agents live at once, others wait for one to end",
         env!("CARGO_PKG_VERSION"),
         std::process::id(),
         socket.display()

@@ -5,6 +5,7 @@ pub mod bindings;
 pub mod call;
 pub mod clock;
 pub mod config;
+mod doze;
 pub mod filesystem;
 pub mod http;
 pub mod keyvalue;

@@ -54,6 +54,7 @@ pub struct State {
     pub(crate) resolver: Arc<dyn Resolver>,
     /// Who answers an agent; none for a tool.
     pub(crate) desk: Option<Arc<dyn Desk>>,
+    agent_clock: Option<AgentClock>,
     /// Datagrams that may be on their way at once.
     pub(crate) datagrams: Arc<Semaphore>,
     pub(crate) open_files: OpenFiles,
@@ -188,17 +189,28 @@ fn bound_handles(store: &mut Store<State>, limits: &Limits) {
 pub struct Turn {
     began: Instant,
     until_ns: AtomicU64,
+    ran_ns: AtomicU64,
 }
 
 impl Turn {
     /// A turn that is over; times are counted from `began`.
     pub fn new(began: Instant) -> Self {
-        Self { began, until_ns: AtomicU64::new(0) }
+        Self { began, until_ns: AtomicU64::new(0), ran_ns: AtomicU64::new(0) }
     }
 
     /// It lasts until so many nanoseconds after `began`; with 0 it is over now.
     pub fn until_ns(&self, until_ns: u64) {
         self.until_ns.store(until_ns, Ordering::Relaxed);
+    }
+
+    /// The guest has run so many nanoseconds of CPU time more.
+    pub fn ran(&self, more_ns: u64) {
+        self.ran_ns.fetch_add(more_ns, Ordering::Relaxed);
+    }
+
+    /// CPU time of all its turns that are over, in microseconds.
+    pub fn cpu_us(&self) -> u64 {
+        self.ran_ns.load(Ordering::Relaxed) / 1_000
     }
 
     /// Whether the guest should yield.
@@ -236,6 +248,7 @@ impl State {
             config: ConfigValues::new(&setup.config),
             buckets: Buckets::new(Arc::clone(gate), Arc::clone(&services.storage), identity),
             desk: setup.desk.clone(),
+            agent_clock: setup.fate.as_ref().map(|fate| fate.clock.clone()),
             gate: Arc::clone(gate),
             resolver,
             datagrams: Arc::new(Semaphore::new(sockets::p3::DATAGRAMS_MAX)),
@@ -301,6 +314,11 @@ fn pipe(bytes: bytes::Bytes) -> impl StdinStream {
 }
 
 impl State {
+    /// Whether it is an agent's, whose journal is played back.
+    pub(crate) fn replays(&self) -> bool {
+        self.agent_clock.as_ref().is_some_and(AgentClock::replays)
+    }
+
     /// True when one more file or socket would be too many. Each of them is one of the process's,
     /// and a neighbour that finds none left has noticed.
     pub(crate) fn has_open_files_max(&mut self) -> bool {

@@ -1,6 +1,6 @@
 //! How an agent begins: what is checked, what is written down, what it starts from.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::Duration;
 
 use super::charter::Charter;
@@ -262,6 +262,7 @@ impl Agents {
     /// Hands it to the executor.
     pub(super) fn bring_to_life(&self, process: Arc<Process>) {
         let turn = self.executor().turn();
+        *process.turn.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&turn));
         let setup = self.setup(&process, &turn);
         let finished = Arc::new(OnceLock::new());
         let (kernel, lived, told) = (self.kernel(), Arc::clone(&process), Arc::clone(&finished));

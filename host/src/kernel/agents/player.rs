@@ -123,7 +123,10 @@ impl Player {
         if entry.name != ask.name() || !entry.ask.is(&told) {
             return Err(Ended::Diverged(self.both_sides(&entry, ask).await));
         }
-        let Some(given) = entry.given else { return Ok(Played::Open(entry.open)) };
+        let Some(given) = entry.given else {
+            self.clock.set_replays(false);
+            return Ok(Played::Open(entry.open));
+        };
         let answer = match (&given.answer, given.members) {
             (Some(told), _) => self.value(told).await.map_err(journal)?,
             (None, members) => {
@@ -221,6 +224,8 @@ impl Player {
             entry.open.restored |= self.led_back && entry.given.is_none();
             self.clock.script(std::mem::take(&mut entry.clock));
         }
+        // At the end of the journal an agent waits again.
+        self.clock.set_replays(entry.is_some());
         self.ahead = entry;
         Ok(())
     }

@@ -17,6 +17,7 @@ use crate::model::Endpoint;
 use crate::sandbox::agent::process::{Exit, Message};
 use crate::sandbox::host::clock::AgentClock;
 use crate::sandbox::host::random::AgentRandom;
+use crate::sandbox::state::Turn;
 use crate::scheduler::{Amounts, Exhausted, Limits, OwnerId, Priority};
 use crate::types::{AgentUsage, Ending, Pid, Waiting};
 
@@ -58,6 +59,8 @@ pub(in crate::kernel) struct Process {
     pub(super) player: tokio::sync::Mutex<Option<Player>>,
     /// The rows of a journal that is still to be played back.
     pub(super) segments: Mutex<Option<Vec<Segment>>>,
+    /// Its turns on the processor, from when it was handed to the executor.
+    pub(super) turn: Mutex<Option<Arc<Turn>>>,
     state: Mutex<State>,
 }
 
@@ -154,6 +157,7 @@ impl Process {
             draws_on,
             player: tokio::sync::Mutex::default(),
             segments: Mutex::default(),
+            turn: Mutex::default(),
             state: Mutex::new(State {
                 priority,
                 waiting: None,
@@ -172,6 +176,12 @@ impl Process {
                 suspended: None,
             }),
         }
+    }
+
+    /// CPU time of its turns so far, in microseconds.
+    pub(super) fn cpu_us(&self) -> u64 {
+        let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        turn.as_ref().map_or(0, |turn| turn.cpu_us())
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {

@@ -1,7 +1,7 @@
 //! The clocks that guests see.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -45,6 +45,8 @@ struct AgentTime {
     now_ns: AtomicU64,
     reads: AtomicU64,
     moves: Mutex<Moves>,
+    /// A journal is played back to the agent.
+    replays: AtomicBool,
 }
 
 /// How the clock moves on while nothing enters the agent.
@@ -71,8 +73,12 @@ impl AgentClock {
 
     /// A clock that shows this time, in nanoseconds since the Unix epoch.
     pub fn at(now_ns: u64) -> Self {
-        let (now_ns, reads, moves) = (AtomicU64::new(now_ns), AtomicU64::new(0), Mutex::default());
-        Self(Arc::new(AgentTime { now_ns, reads, moves }))
+        Self(Arc::new(AgentTime {
+            now_ns: AtomicU64::new(now_ns),
+            reads: AtomicU64::new(0),
+            moves: Mutex::default(),
+            replays: AtomicBool::new(false),
+        }))
     }
 
     /// What it shows next, in nanoseconds since the Unix epoch.
@@ -97,6 +103,16 @@ impl AgentClock {
     /// The times that it will move on to by itself until something enters.
     pub fn script(&self, moves: Vec<u64>) {
         self.moves().script = moves.into();
+    }
+
+    /// Whether a journal is played back: then nothing is waited for.
+    pub fn replays(&self) -> bool {
+        self.0.replays.load(Ordering::Relaxed)
+    }
+
+    /// Says whether a journal is played back.
+    pub fn set_replays(&self, replays: bool) {
+        self.0.replays.store(replays, Ordering::Relaxed);
     }
 
     /// What it moved on to by itself since something entered.

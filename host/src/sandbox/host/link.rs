@@ -11,7 +11,7 @@ use crate::sandbox::engine::Concurrency;
 use crate::sandbox::host::bindings::aos::tool::call;
 use crate::sandbox::host::config::ConfigValues;
 use crate::sandbox::host::filesystem::{FilesystemView, GatedFilesystem};
-use crate::sandbox::host::{agent, keyvalue, sockets, stdio};
+use crate::sandbox::host::{agent, doze, keyvalue, sockets, stdio};
 use crate::sandbox::program::one_line;
 use crate::sandbox::state::State;
 
@@ -40,7 +40,10 @@ pub(crate) fn linker(engine: &Engine, concurrency: Concurrency) -> wasmtime::Res
     match concurrency {
         Concurrency::On => add_0_3(l)?,
         // An agent has one question open at a time.
-        Concurrency::Off => agent::add_to_linker(l)?,
+        Concurrency::Off => {
+            agent::add_to_linker(l)?;
+            doze::replace(l)?;
+        }
     }
     l.allow_shadowing(false);
     Ok(linker)
@@ -229,6 +232,19 @@ pub fn grant_of(interface: &str) -> Option<&'static str> {
             Some("--allow-keyvalue BUCKET")
         }
         _ => None,
+    }
+}
+
+/// Whether an interface is offered to agents, and the flags that give them something to do with it.
+/// What else may be granted is for their tools: an agent itself touches nothing.
+pub fn to_agents(interface: &str) -> (bool, Option<&'static str>) {
+    match bare(interface) {
+        "aos:agent/model" => (true, Some("--model PROVIDER/MODEL")),
+        "aos:agent/process" => (true, Some("--allow-spawn PROGRAM, to start children")),
+        "aos:tool/toolbox" => (true, Some("--plugin NAME,...")),
+        // Types alone, which nothing has to be linked for.
+        "aos:agent/types" => (true, None),
+        name => (OFFERED_TO_AGENTS.contains(&name) || is_offered(interface), None),
     }
 }
 
