@@ -179,6 +179,75 @@ fn what_cannot_be_played_back_stands_still_alone_and_says_why() {
     }
 }
 
+/// What an agent's model is shown and was shown, without whose it is.
+fn window(user: &User, pid: &str) -> [serde_json::Value; 2] {
+    ["show", "stats"].map(|what| {
+        let mut shown = json(&user.run(&["context", what, pid, "-o", "json"]).expect(0).stdout);
+        let shown_of = shown.as_object_mut().expect("an object");
+        shown_of.remove("agent");
+        shown_of.remove("pid");
+        shown
+    })
+}
+
+fn same(windows: &[serde_json::Value; 2], expected: &[serde_json::Value; 2], how: &str) {
+    for (window, expected) in windows.iter().zip(expected) {
+        for (key, value) in expected.as_object().expect("an object") {
+            assert_eq!(&window[key], value, "{how}: {key}");
+        }
+    }
+}
+
+/// An agent that talks more than its window holds.
+fn talker(user: &User, name: &str) -> String {
+    let words = ["harbour", "violin", "glacier", "saffron", "lantern", "orchard", "compass"];
+    let word = |n: usize, at: usize| words[(n * 5 + at * (1 + n % 3)) % words.len()];
+    let say = |n: usize| {
+        let all = (0..30).map(|at| format!("{} {}{n}", word(n, at), word(n, at + 1)));
+        all.collect::<Vec<_>>().join(" ")
+    };
+    let turn = |n| format!("[[turn]]\ndelay_ms = 20\nsay = \"turn {n}: {}\"\n", say(n));
+    let turns: String = (0..60).map(turn).collect();
+    std::fs::write(user.folder().join("talk.toml"), turns).expect("writes");
+    let program = guest_path("dist/rogue.wasm").display().to_string();
+    let task = ["--name", name, "--model", "script:talk.toml", "--task", "count 60"];
+    let flags = [&["spawn", &program][..], &task, &["--context-budget", "1200"]].concat();
+    user.run(&flags).expect(0).stdout.trim().to_owned()
+}
+
+#[test]
+fn a_memory_is_the_same_to_the_token_after_kills_a_restore_and_a_fork() {
+    let user = User::new();
+    let (mut dice, mut host) = (Dice::new(), serve(&user, &[]));
+    let whole = talker(&user, "whole");
+    user.run(&["wait", &whole]).expect(0);
+    let expected = window(&user, &whole);
+    let figures = &expected[1]["figures"];
+    assert!(figures["recalled_turns"].as_u64() > Some(9), "{figures}");
+    let cut = talker(&user, "cut");
+    for _ in 0..4 {
+        std::thread::sleep(Duration::from_millis(dice.below(500)));
+        kill(host);
+        host = serve(&user, &[]);
+    }
+    let began = std::time::Instant::now();
+    while json(&user.run(&["ps", "-o", "json"]).expect(0).stdout) != serde_json::json!([]) {
+        assert!(began.elapsed() < PATIENCE, "it does not end");
+    }
+    same(&window(&user, &cut), &expected, "killed");
+    let back = talker(&user, "back");
+    until(&user, &back, |agent| agent["usage"]["model_calls"].as_u64() > Some(12));
+    let id = user.run(&["checkpoint", "create", &back, "--label", "x"]).expect(0).stdout;
+    until(&user, &back, |agent| agent["usage"]["model_calls"].as_u64() > Some(24));
+    user.run(&["checkpoint", "restore", id.trim()]).expect(0);
+    let fork = user.run(&["checkpoint", "fork", id.trim()]).expect(0).stdout;
+    for (pid, how) in [(&*back, "restored"), (fork.trim(), "forked")] {
+        user.run(&["wait", pid]).expect(0);
+        same(&window(&user, pid), &expected, how);
+    }
+    user.run(&["audit", "verify"]).expect(0);
+}
+
 #[test]
 fn a_program_that_is_gone_stops_its_agent_alone_and_both_sides_are_told() {
     let user = User::new();
@@ -329,26 +398,27 @@ fn an_agent_goes_back_to_a_checkpoint_and_another_goes_on_from_it() {
     assert!(listed.contains(&id) && listed.contains("after one"), "{listed}");
     let asked_three = says(&user, &pid);
     assert_eq!(asked_three.len(), 3);
-    // Back: it has heard one reply. What was used stays used, so the script goes on at its end.
+    // Back: it has heard one reply, and hears the next two again. What was used stays used.
     user.run(&["checkpoint", "restore", &id]).expect(0);
-    until(&user, &pid, asks_its_model);
     assert_eq!(says(&user, &pid), asked_three[..1]);
-    let shown = until(&user, &pid, asks_its_model);
-    assert_eq!(shown["usage"]["model_calls"], 3);
+    let again =
+        |agent: &serde_json::Value| agent["usage"]["model_calls"] == 5 && asks_its_model(agent);
+    until(&user, &pid, again);
+    assert_eq!(says(&user, &pid), asked_three);
     let forked = user.run(&["checkpoint", "fork", &id, "--name", "what-if"]).expect(0);
     let forked = forked.stdout.trim().to_owned();
-    // A fork has made no calls of its own yet, so its script begins anew.
+    // A fork has used nothing of its own yet.
     let stands =
-        |agent: &serde_json::Value| agent["usage"]["model_calls"] == 3 && asks_its_model(agent);
+        |agent: &serde_json::Value| agent["usage"]["model_calls"] == 2 && asks_its_model(agent);
     until(&user, &forked, stands);
-    assert_eq!(says(&user, &forked)[0], asked_three[0]);
+    assert_eq!(says(&user, &forked), asked_three);
     kill(host);
     // Both go on where they stood, under the next host too.
     let host = serve(&user, &[]);
-    until(&user, &pid, asks_its_model);
+    until(&user, &pid, again);
     until(&user, &forked, stands);
-    assert_eq!(says(&user, &pid), asked_three[..1]);
-    assert_eq!(says(&user, &forked).len(), 4);
+    assert_eq!(says(&user, &pid), asked_three);
+    assert_eq!(says(&user, &forked), asked_three);
     user.run(&["audit", "verify"]).expect(0);
     for (id, word) in [("x", "no checkpoint"), ("1.99999", "list 1"), ("99.1", "no agent 99")] {
         let ran = user.run(&["checkpoint", "restore", id]);

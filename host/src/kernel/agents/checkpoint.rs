@@ -147,6 +147,7 @@ impl Agents {
     /// Lets an agent begin again, from what its chain says now.
     fn relive(&self, process: &Arc<Process>, mut past: Past) -> Result<(), String> {
         process.memory().begin_again();
+        process.state().replies = 0;
         process.clock.enter(past.clock_ns);
         // Where its meters are still there, they know what it used.
         let tree = Scope::Tree(process.pid);

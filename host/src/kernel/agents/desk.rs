@@ -59,15 +59,18 @@ struct Question {
 impl Desk for AgentDesk {
     fn ask(&self, ask: Ask) -> Answering<'_> {
         Box::pin(async {
-            let open = match self.replayed(&ask).await? {
+            let answer = match self.replayed(&ask).await? {
                 Some(Played::Answer { answer, paged, .. }) => {
                     self.remember(ask, &answer, &paged).await?;
-                    return Ok(answer);
+                    answer
                 }
-                Some(Played::Open(open)) => Some(open),
-                Some(Played::End) | None => None,
+                Some(Played::Open(open)) => self.live(ask, Some(open)).await?,
+                Some(Played::End) | None => self.live(ask, None).await?,
             };
-            self.live(ask, open).await
+            if let Answer::Completion(Ok(_)) = &answer {
+                self.process.state().replies += 1;
+            }
+            Ok(answer)
         })
     }
 }

@@ -189,7 +189,7 @@ impl Agents {
             caller: Caller {
                 agent: process.name.clone(),
                 instance: process.pid.0,
-                answered: Some(own_calls(process)),
+                answered: Some(process.state().replies),
             },
             timeout: options.timeout_ms.map(std::time::Duration::from_millis),
             ..Request::default()
@@ -363,12 +363,6 @@ impl Agents {
         let written = process.chain.append(row, Class::Written).await;
         written.map_err(|error| Ended::Journal(error.to_string()))
     }
-}
-
-/// Its own turns that were answered: a script's place does not move by a summary.
-fn own_calls(process: &Process) -> u64 {
-    let state = process.state();
-    state.usage.model_calls.saturating_sub(state.summaries)
 }
 
 /// Prices are asked for a million tokens, so that they are whole numbers.

@@ -92,8 +92,9 @@ pub(super) struct State {
     pub(super) usage: AgentUsage,
     /// What the model's newest reply asked for.
     pub(super) asked: Asked,
-    /// Replies that were summaries, and none of its own turns.
-    pub(super) summaries: u64,
+    /// Replies of models that it had, in the life that counts: a restore leads back, and a fork
+    /// begins with its source's.
+    pub(super) replies: u64,
     /// Why somebody is ending it.
     pub(super) killed: Option<String>,
     pub(super) ending: Option<Ending>,
@@ -176,7 +177,7 @@ impl Process {
                 exhausted: None,
                 usage: AgentUsage::default(),
                 asked: Asked::default(),
-                summaries: 0,
+                replies: 0,
                 killed: None,
                 ending: None,
                 wall_ms: None,

@@ -130,6 +130,9 @@ pub(in crate::kernel) struct Prompted {
     pub(in crate::kernel) summary: Option<String>,
     /// Whether it went out.
     pub(in crate::kernel) sent: bool,
+    /// Tokens of pages that were recalled for its tail.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(in crate::kernel) tail_tokens: u64,
     /// What the reply used, from which the count of tokens learns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::kernel) used: Option<TokenUsage>,
@@ -138,10 +141,14 @@ pub(in crate::kernel) struct Prompted {
     pub(in crate::kernel) row: Option<u64>,
 }
 
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 impl Prompted {
     /// Nothing has left for it yet.
     pub(super) fn of(call: Call) -> Self {
-        Self { call, summary: None, sent: false, used: None, row: None }
+        Self { call, summary: None, sent: false, tail_tokens: 0, used: None, row: None }
     }
 }
 

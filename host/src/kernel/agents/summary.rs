@@ -65,10 +65,7 @@ impl Agents {
             ..Request::default()
         };
         match self.infer(process, endpoint, request).await? {
-            Ok(completion) => {
-                process.state().summaries += 1;
-                Ok(Some(completion.text()))
-            }
+            Ok(completion) => Ok(Some(completion.text())),
             Err(error) => {
                 tracing::warn!("no summary for agent {}: {error:?}", process.pid);
                 Ok(None)

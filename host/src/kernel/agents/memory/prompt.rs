@@ -192,7 +192,8 @@ impl Memory {
 
     /// As much of a tail as fits, in the log's order.
     fn tail_within(&mut self, tail: Vec<(PageId, String)>) -> Vec<TailBlock> {
-        let (mut blocks, mut left) = (Vec::new(), self.tail_tokens_max());
+        let most = self.tail_tokens_max();
+        let (mut blocks, mut left) = (Vec::new(), most);
         for (page, text) in tail {
             let block = TailBlock::recalled(page, &text);
             let tokens = self.counter.tokens(&block.text);
@@ -203,6 +204,9 @@ impl Memory {
             }
         }
         self.figures.recalled_turns += u64::from(!blocks.is_empty());
+        if let Some(prompt) = &mut self.paged.prompt {
+            prompt.tail_tokens = most - left;
+        }
         blocks
     }
 

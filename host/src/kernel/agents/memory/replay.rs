@@ -76,8 +76,12 @@ impl Memory {
             }
         }
         if prompt.sent {
-            // What was recalled for its tail changes nothing that stays.
+            // What was recalled for its tail changes nothing that stays but what it took.
             let _rendered = self.render(model, &prompt.call, Vec::new());
+            let figures = &mut self.figures;
+            figures.prompt_tokens += prompt.tail_tokens;
+            figures.recalled_tokens += prompt.tail_tokens;
+            figures.recalled_turns += u64::from(prompt.tail_tokens > 0);
         }
     }
 
@@ -245,6 +249,7 @@ mod tests {
                 assert_eq!(replayed.context.usage(), lived.context.usage(), "{at}");
                 assert_eq!(replayed.context.pages(), lived.context.pages(), "{at}");
                 assert_eq!(replayed.factor, lived.factor, "{at}");
+                assert_eq!(replayed.figures, lived.figures, "{at}");
             }
             assert!(lived.context.usage().evictions > 0, "seed {seed}: nothing left the window");
             let found = |memory: &mut Memory| {
