@@ -17,3 +17,4 @@ mod pager;
 mod store;
 mod support;
 mod tidy;
+mod toolchain;

@@ -4,7 +4,7 @@
 #   bash tests/run.sh                 all of it
 #   bash tests/run.sh --without NAME  leaves out one part: guests, lint, project,
 #                                     languages, postgres
-#   bash tests/run.sh --long          also what takes long: guests in Python and JavaScript, and
+#   bash tests/run.sh --long          also what takes long: guests and projects in other languages, and
 #                                     the benches with their budgets
 #
 # It ends with a failure when something is missing that was not left out by name.
@@ -106,8 +106,9 @@ if wanted project; then
         "$host" new my-tool --kind tool
         cd my-tool
         cargo test
-        ./build.sh
+        "$host" build
         "$host" run dist/my-tool.wasm --store memory:
+        "$host" test dist/my-tool.wasm
     )
 fi
 
@@ -117,6 +118,7 @@ if [ $long = yes ] && wanted languages; then
     languages=$PWD/target/languages
     bash tests/guests/languages/build.sh "$languages"
     AOS_TEST_LANGUAGES=$languages tests --test aos languages:: -- --ignored
+    bash tests/projects.sh target/release/aos-host "$languages/projects"
 fi
 
 if [ $long = yes ]; then

@@ -63,7 +63,14 @@ impl Manifest {
     /// # Errors
     /// One sentence: which line, and what would be right.
     pub fn of(component: &[u8]) -> Result<Option<Self>, String> {
-        let Some(text) = section(component)? else { return Ok(None) };
+        section(component)?.map(Self::parse).transpose()
+    }
+
+    /// Reads the text of a `plugin.toml`.
+    ///
+    /// # Errors
+    /// One sentence: which line, and what would be right.
+    pub fn parse(text: &str) -> Result<Self, String> {
         let manifest: Self =
             toml::from_str(text).map_err(|error| format!("its manifest: {}", error.message()))?;
         let named = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
@@ -76,7 +83,7 @@ impl Manifest {
             ));
         }
         manifest.asks()?;
-        Ok(Some(manifest))
+        Ok(manifest)
     }
 
     /// What it asks for.

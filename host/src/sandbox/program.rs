@@ -20,7 +20,8 @@ use crate::sandbox::host::link::{Unoffered, is_agent, unoffered};
 use crate::sandbox::manifest::Manifest;
 use crate::sandbox::plain::Exports;
 use crate::sandbox::state::State;
-use crate::types::{ComponentHash, LimitHit};
+use crate::sandbox::{sections, tool};
+use crate::types::{ComponentHash, Definition, LimitHit};
 
 /// A component larger than this is refused before anything reads it.
 pub const COMPONENT_BYTES_MAX: u64 = 256 << 20;
@@ -97,6 +98,8 @@ pub struct Program {
     pub manifest: Option<Manifest>,
     /// What it is.
     pub kind: Kind,
+    /// The tools that `aos-host build` wrote into it, so that it need not run to be asked.
+    pub(crate) definitions: Option<Vec<Definition>>,
     /// Linked, ready to be instantiated.
     pub(crate) pre: InstancePre<State>,
 }
@@ -140,7 +143,10 @@ impl Loader<'_> {
         binary: &[u8],
     ) -> Result<Program, BadPlugin> {
         let manifest = Manifest::of(binary).map_err(BadPlugin::Manifest)?;
-        let component = self.component(hash, binary)?;
+        // What the host appended is no code: the same code is compiled once.
+        let code = &binary[..sections::code_end(binary)];
+        let key = if code.len() < binary.len() { ComponentHash::of(code) } else { hash };
+        let component = self.component(key, code)?;
         let missing = unoffered(&component, self.engine);
         if !missing.is_empty() {
             return Err(BadPlugin::Imports(missing));
@@ -157,9 +163,13 @@ impl Loader<'_> {
             .instantiate_pre(&component)
             .map_err(|error| BadPlugin::Invalid(one_line(&error)))?;
         let kind = self.kind(&component, &pre)?;
+        let definitions = match kind {
+            Kind::Tool(_) => tool::definitions_in(binary).map_err(BadPlugin::Manifest)?,
+            Kind::Agent(_) | Kind::Command(_) | Kind::Plain(_) => None,
+        };
         let name = manifest.as_ref().map_or(name, |manifest| manifest.name.as_str()).to_owned();
         let identity = hash.to_string().into();
-        Ok(Program { name, hash, identity, manifest, kind, pre })
+        Ok(Program { name, hash, identity, manifest, kind, definitions, pre })
     }
 
     /// From the cache, or compiled and then kept there.
@@ -359,6 +369,14 @@ fn adapt(module: &[u8]) -> Result<Vec<u8>, BadPlugin> {
         let causes: Vec<_> = error.chain().map(ToString::to_string).collect();
         BadPlugin::Invalid(format!("this core module cannot be adapted: {}", causes.join(": ")))
     })
+}
+
+/// A command of WASI 0.1 with its exit codes led past the adapter; none when it has no exit.
+///
+/// # Errors
+/// When the module cannot be read.
+pub(super) fn with_exit_codes(module: &[u8]) -> Result<Option<Vec<u8>>, String> {
+    exit::with_code(module)
 }
 
 /// What a core module exports and carries.
