@@ -112,6 +112,21 @@ fn inspect_holds_what_a_plugin_needs_against_what_it_asks_for() {
 }
 
 #[test]
+fn inspect_tells_what_an_agent_may_be_given() {
+    let text = User::new().run(&["inspect", "assistant"]).expect(0).stdout;
+    assert!(!text.contains("NOT OFFERED"), "{text}");
+    for flag in ["--model PROVIDER/MODEL", "--plugin NAME", "granted to an agent's tools"] {
+        assert!(text.contains(flag), "{flag} is missing in {text}");
+    }
+    // A tool is offered none of it.
+    let wat = r#"(component (import "aos:agent/model@0.1.0" (instance)))"#;
+    let user = User::new();
+    std::fs::write(user.folder().join("tool.wat"), wat).expect("writes");
+    let text = user.run(&["inspect", "./tool.wat"]).expect(5).stdout;
+    assert!(text.contains("NOT OFFERED"), "{text}");
+}
+
+#[test]
 fn inspect_finds_a_plugin_in_a_folder_by_its_name() {
     let user = User::new();
     fs::create_dir(user.folder().join("own")).expect("made");

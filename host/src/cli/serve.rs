@@ -65,11 +65,12 @@ pub async fn serve(config: &Config, arguments: &ServeArgs) -> Result<Code, Failu
     let models = models(config)?;
     let options = agent_options(config, models.clone());
     let window = options.schedule.window;
-    kernel.start_agents(options)?;
+    let live_max = kernel.start_agents(options)?.live_max();
     let daemon = Daemon::listen(held, config.clone(), kernel.clone(), models, window)?;
     let (store, socket) = (daemon.address().store(), daemon.address().socket());
     say(&format!(
-        "aos-host {} serves {store} (process {}); its socket is {}",
+        "aos-host {} serves {store} (process {}); its socket is {}; at most {live_max} \
+         agents live at once, others wait for one to end",
         env!("CARGO_PKG_VERSION"),
         std::process::id(),
         socket.display()

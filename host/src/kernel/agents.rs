@@ -133,6 +133,7 @@ struct Own {
     executor: Executor,
     /// One permit for each guest that may be there.
     live: tokio::sync::Semaphore,
+    live_max: u32,
     table: Mutex<Table>,
     /// The names of providers; their places are their numbers.
     providers: Mutex<Vec<String>>,
@@ -169,10 +170,14 @@ impl Agents {
             .map_err(|error| Fault::Host(format!("no thread for guests: {error}")))?;
         let room = kernel.parts.loading.sandbox().instances_max();
         let live = options.live_max.min(room.saturating_sub(TOOL_INSTANCES).max(1));
-        let live = usize::try_from(live).unwrap_or(usize::MAX);
         let own = Own {
             executor,
-            live: tokio::sync::Semaphore::new(live.min(tokio::sync::Semaphore::MAX_PERMITS)),
+            live: tokio::sync::Semaphore::new(
+                usize::try_from(live)
+                    .unwrap_or(usize::MAX)
+                    .min(tokio::sync::Semaphore::MAX_PERMITS),
+            ),
+            live_max: live,
             table: Mutex::default(),
             providers: Mutex::default(),
             runtime: tokio::runtime::Handle::current(),
@@ -195,6 +200,11 @@ impl Agents {
 
     pub(super) fn executor(&self) -> &Executor {
         &self.own.executor
+    }
+
+    /// How many live at once; those above wait for one of them to end.
+    pub fn live_max(&self) -> u32 {
+        self.own.live_max
     }
 
     /// What ready agents and tools waited for a worker since the last look.

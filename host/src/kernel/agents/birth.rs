@@ -187,6 +187,7 @@ impl Agents {
     /// Hands it to the executor.
     fn bring_to_life(&self, process: Arc<Process>) {
         let turn = self.executor().turn();
+        let _first = process.turn.set(Arc::clone(&turn));
         let setup = self.setup(&process, &turn);
         let finished = Arc::new(OnceLock::new());
         let (kernel, lived, told) = (self.kernel(), Arc::clone(&process), Arc::clone(&finished));

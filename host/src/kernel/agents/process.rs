@@ -1,7 +1,7 @@
 //! One agent as the kernel keeps it: who it is, what it holds, where it stands, its mail.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use tokio::sync::{Notify, OnceCell};
@@ -14,6 +14,7 @@ use crate::kernel::{Plugin, Session, SessionOptions};
 use crate::model::Endpoint;
 use crate::sandbox::agent::process::{Exit, Message};
 use crate::sandbox::host::clock::AgentClock;
+use crate::sandbox::state::Turn;
 use crate::scheduler::{Exhausted, Limits, OwnerId, Priority};
 use crate::types::{AgentUsage, Ending, Pid, Waiting};
 
@@ -46,6 +47,8 @@ pub(in crate::kernel) struct Process {
     pub(super) began: Instant,
     pub(super) clock: AgentClock,
     pub(super) seed: [u8; 32],
+    /// Its turns on the processor, from when it was handed to the executor.
+    pub(super) turn: OnceLock<Arc<Turn>>,
     state: Mutex<State>,
 }
 
@@ -125,6 +128,7 @@ impl Process {
             began: Instant::now(),
             clock: AgentClock::start(),
             seed,
+            turn: OnceLock::new(),
             state: Mutex::new(State {
                 priority,
                 waiting: None,
@@ -139,6 +143,11 @@ impl Process {
                 exits: VecDeque::new(),
             }),
         }
+    }
+
+    /// CPU time of its turns so far, in microseconds.
+    pub(super) fn cpu_us(&self) -> u64 {
+        self.turn.get().map_or(0, |turn| turn.cpu_us())
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {

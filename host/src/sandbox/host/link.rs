@@ -232,6 +232,19 @@ pub fn grant_of(interface: &str) -> Option<&'static str> {
     }
 }
 
+/// Whether an interface is offered to agents, and the flags that give them something to do with it.
+/// What else may be granted is for their tools: an agent itself touches nothing.
+pub fn to_agents(interface: &str) -> (bool, Option<&'static str>) {
+    match bare(interface) {
+        "aos:agent/model" => (true, Some("--model PROVIDER/MODEL")),
+        "aos:agent/process" => (true, Some("--allow-spawn PROGRAM, to start children")),
+        "aos:tool/toolbox" => (true, Some("--plugin NAME,...")),
+        // Types alone, which nothing has to be linked for.
+        "aos:agent/types" => (true, None),
+        name => (OFFERED_TO_AGENTS.contains(&name) || is_offered(interface), None),
+    }
+}
+
 /// What would offer an import, for the sentence that refuses it.
 fn offered_by(name: &str) -> &'static str {
     let bare = name.split('@').next().unwrap_or(name);
