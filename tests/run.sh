@@ -119,6 +119,7 @@ if [ $long = yes ] && wanted languages; then
     bash tests/guests/languages/build.sh "$languages"
     AOS_TEST_LANGUAGES=$languages tests --test aos languages:: -- --ignored
     bash tests/projects.sh target/release/aos-host "$languages/projects"
+    bash tests/third-party.sh target/release/aos-host "$languages/third-party"
 fi
 
 if [ $long = yes ]; then
