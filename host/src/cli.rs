@@ -24,6 +24,7 @@ mod run;
 mod serve;
 mod signals;
 mod simulate;
+mod storage;
 mod store;
 pub mod team;
 mod terminal;
@@ -101,10 +102,13 @@ enum Command {
     /// Look after the store: its schema, its health, its size, a copy elsewhere
     #[command(subcommand)]
     Store(store::StoreCommand),
+    /// Put documents of agents in, and find them again by words or vectors
+    #[command(subcommand)]
+    Storage(storage::StorageCommand),
     /// Look at or clear the compiled components
     #[command(subcommand)]
     Cache(cache::CacheCommand),
-    /// Measure the context pager: recall over pages, prompts of a recorded log
+    /// What agents remember: the window, figures, recall, pages from a file; the pager measured
     #[command(subcommand)]
     Context(context::ContextCommand),
     /// Run the scheduler's policy over a trace of model calls, with a virtual clock
@@ -216,8 +220,9 @@ fn dispatch(cli: Cli) -> Result<Code, Failure> {
         Command::Test(arguments) => block_on(contract::test(&config, arguments)),
         Command::Audit(command) => block_on(audit::audit(&config, command)),
         Command::Store(command) => block_on(store::store(&config, command)),
+        Command::Storage(command) => block_on(storage::storage(&config, command)),
         Command::Cache(command) => cache::cache(&config, &command),
-        Command::Context(command) => context::context(&command),
+        Command::Context(command) => block_on(context::context(&config, &command)),
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -14,6 +14,7 @@ use crate::config::{Config, Time};
 use crate::kernel::agents::Agents;
 use crate::kernel::{Kernel, SessionOptions};
 use crate::model::{ModelOptions, Models};
+use crate::pager::Tokenizer;
 use crate::types::{Ending, Pid, ProcessView, Standing, Waiting};
 
 /// What makes a run an agent's.
@@ -57,8 +58,17 @@ pub struct AgentArgs {
     #[arg(long, value_name = "TIME", default_value = "60s")]
     pub patience: Time,
     /// Tokens of its prompts; what its model's window leaves unless said
-    #[arg(long, value_name = "TOKENS")]
-    pub context_tokens: Option<u64>,
+    #[arg(long, value_name = "TOKENS", alias = "context-tokens")]
+    pub context_budget: Option<u64>,
+    /// How tokens are counted: o200k, cl100k or chars4; o200k unless said
+    #[arg(long, value_name = "NAME")]
+    pub tokenizer: Option<Tokenizer>,
+    /// Recall no pages by itself: the agent and its model may ask for them all the same
+    #[arg(long)]
+    pub no_auto_recall: bool,
+    /// A model that summarises what leaves the window, within the agent's own budgets
+    #[arg(long, value_name = "MODEL")]
+    pub summarise: Option<String>,
 }
 
 /// US dollars as millionths.
@@ -101,7 +111,10 @@ impl AgentArgs {
             (self.max_cost.is_some(), "--max-cost"),
             (self.max_time.is_some(), "--max-time"),
             (self.cpu.is_some(), "--cpu"),
-            (self.context_tokens.is_some(), "--context-tokens"),
+            (self.context_budget.is_some(), "--context-budget"),
+            (self.tokenizer.is_some(), "--tokenizer"),
+            (self.no_auto_recall, "--no-auto-recall"),
+            (self.summarise.is_some(), "--summarise"),
         ];
         flags.into_iter().find_map(|(given, flag)| given.then_some(flag))
     }
@@ -136,7 +149,10 @@ impl AgentArgs {
             max_microdollars: self.max_cost,
             max_time: self.max_time,
             cpu_percent: self.cpu,
-            context_tokens: self.context_tokens,
+            context_tokens: self.context_budget,
+            tokenizer: self.tokenizer.unwrap_or_default(),
+            no_auto_recall: self.no_auto_recall,
+            summarise: self.summarise.clone(),
         })
     }
 }

@@ -59,6 +59,7 @@ impl Agents {
                 state.usage.memory_bytes = finished.usage.memory_bytes;
             }
         }
+        self.forget(process).await;
         let ending = match self.write_ending(process, &ending).await {
             Ok(()) => ending,
             // What could not be written down is not told as done.

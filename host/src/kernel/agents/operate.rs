@@ -49,6 +49,18 @@ impl Agents {
         Ok(self.view(&*self.known(pid)?))
     }
 
+    /// Writes all that an agent remembers into the store, and says under which id it is there: its
+    /// chain's.
+    ///
+    /// # Errors
+    /// There is none, or the store cannot be written.
+    pub async fn keep_pages(&self, pid: Pid) -> Result<String, OperateError> {
+        let process = self.known(pid)?;
+        let kept = self.keep(&process).await;
+        kept.map_err(|error| OperateError::Refused(error.to_string()))?;
+        Ok(process.chain.id().to_string())
+    }
+
     /// Waits for its end.
     ///
     /// # Errors

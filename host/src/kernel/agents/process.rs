@@ -7,6 +7,7 @@ use std::time::Instant;
 use tokio::sync::{Notify, OnceCell};
 
 use super::memory::Memory;
+use super::reason::Asked;
 use super::tools::{Held, Offer};
 use crate::capability::gate::Gate;
 use crate::journal::Chain;
@@ -36,6 +37,9 @@ pub(in crate::kernel) struct Process {
     pub(super) chain: Chain,
     pub(super) gate: Arc<Gate>,
     pub(super) memory: Mutex<Memory>,
+    /// Held while something of its memory is written, so that writes come in their order. The bytes
+    /// that it was counted to hold then.
+    pub(super) keeping: tokio::sync::Mutex<u64>,
     pub(super) offers: OnceCell<Vec<Offer>>,
     /// Of its tools, one a plugin, opened when first needed.
     pub(super) sessions: Mutex<Vec<(String, Arc<Session>)>>,
@@ -63,6 +67,8 @@ pub struct Holdings {
     pub budget: Limits,
     /// CPU it may use at most, in thousandths of one core; none is all.
     pub cpu_share_permille: Option<u16>,
+    /// How it and its children remember.
+    pub memory: super::MemoryOptions,
 }
 
 /// What changes while it lives.
@@ -72,6 +78,10 @@ pub(super) struct State {
     pub(super) paused: bool,
     pub(super) exhausted: Option<Exhausted>,
     pub(super) usage: AgentUsage,
+    /// What the model's newest reply asked for.
+    pub(super) asked: Asked,
+    /// Replies that were summaries, and none of its own turns.
+    pub(super) summaries: u64,
     /// Why somebody is ending it.
     pub(super) killed: Option<String>,
     pub(super) ending: Option<Ending>,
@@ -121,6 +131,7 @@ impl Process {
             chain,
             gate,
             memory: Mutex::new(memory),
+            keeping: tokio::sync::Mutex::default(),
             offers: OnceCell::new(),
             sessions: Mutex::default(),
             news: Notify::new(),
@@ -135,6 +146,8 @@ impl Process {
                 paused: false,
                 exhausted: None,
                 usage: AgentUsage::default(),
+                asked: Asked::default(),
+                summaries: 0,
                 killed: None,
                 ending: None,
                 wall_ms: None,
