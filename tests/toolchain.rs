@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::support::{User, plugin};
+use crate::support::{User, plugin, top};
 
 const LANGUAGES: [&str; 7] = ["rust", "python", "javascript", "typescript", "c", "zig", "go"];
 
@@ -119,7 +119,16 @@ fn every_new_project_has_its_name_and_nothing_left_to_fill_in() {
 #[test]
 fn every_tool_plugin_of_the_repository_passes_the_contract_test() {
     let user = User::new();
-    for (name, least) in [("calculator", 12), ("json", 60), ("text-case", 40)] {
+    let all = [("calculator", 12), ("javascript", 15), ("json", 60), ("text-case", 40)];
+    // A plugin that is added is tested, or is named here as one without tools or with grants.
+    let others = ["assistant", "files", "http", "team", "wordcount"];
+    for entry in fs::read_dir(top().join("plugins/dist")).expect("the built plugins") {
+        let name = entry.expect("an entry").file_name().to_string_lossy().into_owned();
+        let Some(name) = name.strip_suffix(".wasm") else { continue };
+        let known = all.iter().any(|(known, _)| *known == name) || others.contains(&name);
+        assert!(known, "nothing tests the contract of {name}");
+    }
+    for (name, least) in all {
         let ran = user.run(&["test", &plugin(name), "-o", "json"]).expect(0);
         let found: Value = serde_json::from_str(&ran.stdout).expect("JSON");
         assert!(found["passed"].as_u64() > Some(least), "{name}: {}", ran.stdout);
@@ -172,6 +181,38 @@ fn a_tool_that_crashes_fails_the_contract_test_in_every_form() {
     assert!(junit.contains("<failure message=\"the program crashed"), "{junit}");
     user.run(&["test", &plugin("wordcount")]).complains(2, &["has no tools"]);
     user.run(&["test", &plugin("assistant")]).complains(2, &["has no tools"]);
+}
+
+/// A component that exports an instance with one function, under any name.
+fn exporting(interface: &str) -> String {
+    format!(
+        "(component (core module $m (func (export \"f\") (result i32) i32.const 0) \
+           (memory (export \"memory\") 1)) \
+         (core instance $i (instantiate $m)) \
+         (func $f (result string) (canon lift (core func $i \"f\") (memory $i \"memory\"))) \
+         (instance $t (export \"definitions\" (func $f))) \
+         (export \"{interface}\" (instance $t)))"
+    )
+}
+
+#[test]
+fn a_component_of_another_version_or_world_is_told_which() {
+    let user = User::new();
+    for (interface, words) in [
+        ("aos:tool/tools@0.0.9", ["`aos:tool/tools@0.0.9`", "calls version 0.1.0: rebuild it"]),
+        ("aos:tool/tools@2.0.0", ["`aos:tool/tools@2.0.0`", "calls version 0.1.0: rebuild it"]),
+        ("aos:agent/program@0.0.1", ["`aos:agent/program@0.0.1`", "calls version 0.1.0"]),
+        ("aos:tool/tools@0.1.0", ["`aos:tool/tools@0.1.0`", "does not have export `call`"]),
+    ] {
+        fs::write(user.folder().join("x.wat"), exporting(interface)).expect("written");
+        for command in ["run", "test", "inspect"] {
+            let ran = user.run(&[command, "x.wat"]).complains(5, &words);
+            assert_eq!(ran.stderr.lines().count(), 1, "{interface}: {}", ran.stderr);
+        }
+    }
+    // Neither the contract nor a command: its own functions are its tools.
+    fs::write(user.folder().join("x.wat"), exporting("demo:text/case@1.0.0")).expect("written");
+    user.run(&["run", "x.wat"]).expect(0);
 }
 
 #[test]

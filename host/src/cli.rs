@@ -17,6 +17,7 @@ mod logs;
 mod man;
 mod new;
 mod operate;
+mod plugin;
 mod ps;
 mod quota;
 mod render;
@@ -96,6 +97,9 @@ enum Command {
     Dev(dev::DevArgs),
     /// Hold a tool plugin against the contract: calls made from its schemas, its examples
     Test(contract::TestArgs),
+    /// Build and install plugins
+    #[command(subcommand)]
+    Plugin(plugin::PluginCommand),
     /// Read the journal: what was run, what it did, what it was denied
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -218,6 +222,7 @@ fn dispatch(cli: Cli) -> Result<Code, Failure> {
         Command::Build(arguments) => block_on(build::build(&config, &arguments)),
         Command::Dev(arguments) => dev::dev(&config, &arguments),
         Command::Test(arguments) => block_on(contract::test(&config, arguments)),
+        Command::Plugin(command) => block_on(plugin::plugin(&config, &command)),
         Command::Audit(command) => block_on(audit::audit(&config, command)),
         Command::Store(command) => block_on(store::store(&config, command)),
         Command::Storage(command) => block_on(storage::storage(&config, command)),

@@ -45,6 +45,11 @@ pub struct BuildArgs {
 }
 
 impl BuildArgs {
+    /// A project of the host's own, in a known language, built into a known place.
+    pub fn of(folder: PathBuf, language: Language, output: PathBuf) -> Self {
+        Self { folder, lang: Some(language), output: Some(output) }
+    }
+
     /// The project's folder.
     pub fn folder(&self) -> &Path {
         &self.folder
@@ -113,7 +118,8 @@ async fn describe(config: &Config, name: &str, plugin: Vec<u8>) -> Result<Descri
     let loaded = kernel.load(name, plugin.clone()).await.map_err(wrong)?;
     let kind = &loaded.program().kind;
     let (word, is_tool) = (kind.name(), matches!(kind, ProgramKind::Tool(_)));
-    let session = kernel.session(loaded, SessionOptions::default()).map_err(wrong)?;
+    let options = SessionOptions { shows_catalogue: true, ..SessionOptions::default() };
+    let session = kernel.session(loaded, options).map_err(wrong)?;
     let tools = match kernel.submit(&session, Syscall::Definitions).await.map_err(wrong)? {
         Reply::Definitions(tools) => tools,
         Reply::Output(..) | Reply::Exit(..) => Vec::new(),

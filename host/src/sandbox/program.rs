@@ -16,7 +16,7 @@ use crate::sandbox::concurrency::is_wasi_0_3;
 use crate::sandbox::engine::Concurrency;
 use crate::sandbox::host::bindings::ToolPre;
 use crate::sandbox::host::bindings::agent::AgentPre;
-use crate::sandbox::host::link::{Unoffered, is_agent, unoffered};
+use crate::sandbox::host::link::{CONTRACT_LINE, Unoffered, is_agent, is_release, unoffered};
 use crate::sandbox::manifest::Manifest;
 use crate::sandbox::plain::Exports;
 use crate::sandbox::state::State;
@@ -215,15 +215,17 @@ impl Loader<'_> {
 
     fn kind(&self, component: &Component, pre: &InstancePre<State>) -> Result<Kind, BadPlugin> {
         let of_type = component.component_type();
-        let exports = |interface: &str| {
-            of_type.exports(self.engine).any(|(name, _)| name.split('@').next() == Some(interface))
+        let export = |interface: &str| {
+            let mut names = of_type.exports(self.engine).map(|(name, _)| name.to_owned());
+            names.find(|name| name.split('@').next() == Some(interface))
         };
-        let wrong = |error: wasmtime::Error| BadPlugin::Invalid(one_line(&error));
-        if exports("aos:tool/tools") {
-            return Ok(Kind::Tool(ToolPre::new(pre.clone()).map_err(wrong)?));
+        if let Some(name) = export("aos:tool/tools") {
+            let pre = ToolPre::new(pre.clone()).map_err(|error| misfit(&name, &error))?;
+            return Ok(Kind::Tool(pre));
         }
-        if exports("aos:agent/program") {
-            return Ok(Kind::Agent(AgentPre::new(pre.clone()).map_err(wrong)?));
+        if let Some(name) = export("aos:agent/program") {
+            let pre = AgentPre::new(pre.clone()).map_err(|error| misfit(&name, &error))?;
+            return Ok(Kind::Agent(pre));
         }
         if let Some(entry) = self.entry(component, pre)? {
             return Ok(Kind::Command(entry));
@@ -372,6 +374,19 @@ fn adapt(module: &[u8]) -> Result<Vec<u8>, BadPlugin> {
         let causes: Vec<_> = error.chain().map(ToString::to_string).collect();
         BadPlugin::Invalid(format!("this core module cannot be adapted: {}", causes.join(": ")))
     })
+}
+
+/// Why an export of the contract is not the one that this host calls: another version, or one that
+/// lacks a function or has it with other types.
+fn misfit(name: &str, error: &wasmtime::Error) -> BadPlugin {
+    let version = name.split_once('@').map_or("no version", |(_, version)| version);
+    if is_release(version, CONTRACT_LINE) {
+        return BadPlugin::Invalid(one_line(error));
+    }
+    BadPlugin::NothingToRun(format!(
+        "it exports `{name}`, and this host calls version {CONTRACT_LINE}0: rebuild it with \
+         the library of this version"
+    ))
 }
 
 /// A command of WASI 0.1 with its exit codes led past the adapter; none when it has no exit.

@@ -11,7 +11,8 @@
 A parameter is a `str`, `int`, `float`, `bool`, `list[...]`, `dict[str, ...]`, a `Literal`, an
 `Annotated` with a description, `X | None`, or a dataclass of these. A default makes it optional.
 What is raised reaches the caller as a typed error: `InvalidArguments`, `Unavailable`, `ToolError`;
-any other exception is `failed` with its message, and its traceback is on stderr.
+any other exception is `failed` with its message, and its traceback is on stderr. A function that
+returns `Answer[T]` has a text for readers beside the value for programs.
 
 This file knows nothing of WebAssembly: tests import it as it is.
 """
@@ -40,6 +41,17 @@ class Unavailable(ToolError):
 
 class UnknownTool(ToolError):
     """There is no tool of that name."""
+
+
+T = typing.TypeVar("T")
+
+
+class Answer(typing.Generic[T]):
+    """The same result twice: a text for readers, a value for programs. The schema is the value's."""
+
+    def __init__(self, text: str, value: T):
+        self.text = text
+        self.value = value
 
 
 _tools = {}
@@ -94,6 +106,8 @@ def tool(function=None, *, read_only=False, additive=False, idempotent=False, op
             },
         }
         result = hints.get("return", str)
+        if typing.get_origin(result) is Answer:
+            [result] = typing.get_args(result)
         if result not in (str, type(None)):
             schema = _schema(result, f"{name} returns")
             definition["output_schema"] = schema if schema.get("type") == "object" else {
@@ -125,7 +139,11 @@ def call(name, arguments):
         if key not in arguments:
             raise InvalidArguments(f"$.{key}: it is missing")
     typed = {key: _typed(hints[key], value) for key, value in arguments.items()}
-    value = _plain(function(**typed))
+    result = function(**typed)
+    if isinstance(result, Answer):
+        value = _plain(result.value)
+        return result.text, value if isinstance(value, dict) else {"result": value}
+    value = _plain(result)
     if value is None:
         return "done", None
     if "output_schema" not in definition:

@@ -15,9 +15,11 @@ const FILES_MAX: usize = 10_000;
 /// Builds `tools.py`, `agent.py` or `main.py`, with all modules beside it.
 pub fn python(project: &Project) -> Result<Vec<u8>, Failure> {
     let folder = &project.folder;
-    let remedy = "`python3 -m venv .venv && .venv/bin/pip install componentize-py==0.25.1` in the \
-                  project";
+    let remedy = "`python3 -m venv .venv && .venv/bin/pip install componentize-py==0.25.1`, in the \
+                  project or here";
+    let here = std::env::current_dir().map_err(Failure::host)?.join(".venv/bin");
     let program = find("componentize-py", folder, &[".venv/bin"])
+        .or_else(|| find("componentize-py", &here, &["."]))
         .ok_or_else(|| missing("componentize-py", remedy))?;
     let scratch = folder.join(super::SCRATCH);
     let wit = wit::write(&scratch)?;

@@ -59,14 +59,23 @@ type Definition struct {
 
 var tools []Definition
 
+// What is wrong with the tools, said when the catalogue is asked for: a program that is about to
+// start has nowhere to say it.
+var wrong []string
+
 var named = regexp.MustCompile("^[a-z][a-z0-9_]{0,47}$")
 
 // Tool makes a tool of a function.
-func Tool[In, Out any](name, description string, run func(In) (Out, error), behaviour ...Behaviour) Definition {
+func Tool[In, Out any](name, description string, run func(In) (Out, error), behaviour ...Behaviour) (definition Definition) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			wrong = append(wrong, fmt.Sprint(cause))
+		}
+	}()
 	if !named.MatchString(name) {
 		panic(name + ": a tool's name is a-z, 0-9 and _, and begins with a letter")
 	}
-	definition := Definition{Name: name, Description: description, Input: schema(reflect.TypeFor[In](), name)}
+	definition = Definition{Name: name, Description: description, Input: schema(reflect.TypeFor[In](), name)}
 	for _, one := range behaviour {
 		definition.Behaviour |= one
 	}
@@ -89,7 +98,12 @@ func Tool[In, Out any](name, description string, run func(In) (Out, error), beha
 func Register(all ...Definition) { tools = append(tools, all...) }
 
 // Definitions is the catalogue.
-func Definitions() []Definition { return tools }
+func Definitions() []Definition {
+	if len(wrong) > 0 {
+		panic(strings.Join(wrong, "; "))
+	}
+	return tools
+}
 
 // Call calls a tool: its text, and its value where that is no text.
 func Call(name string, arguments []byte) (text string, value any, err error) {

@@ -55,6 +55,7 @@ func realloc(old, oldSize, align, size uint32) uint32 {
 
 //go:wasmexport aos:tool/tools@0.1.0#definitions
 func exportedDefinitions() uint32 {
+	tools := Definitions()
 	all := make([]definition, len(tools)+1)
 	held = append(held, all)
 	for i, tool := range tools {
