@@ -5,9 +5,12 @@
 mod agent;
 mod arguments;
 mod audit;
+mod build;
 mod cache;
 mod checkpoint;
 mod context;
+mod contract;
+mod dev;
 mod exit;
 mod input;
 mod inspect;
@@ -15,6 +18,7 @@ mod logs;
 mod man;
 mod new;
 mod operate;
+mod plugin;
 mod ps;
 mod quota;
 mod render;
@@ -92,8 +96,17 @@ enum Command {
     Quota(quota::QuotaCommand),
     /// Say what a plugin is, what it offers and what it would need
     Inspect(inspect::InspectArgs),
-    /// Start a new tool: a project that builds, tests and runs
+    /// Start a new tool, agent or command: a project that builds, tests and runs
     New(new::NewArgs),
+    /// Build the project in a folder into one plugin, by its language's own toolchain
+    Build(build::BuildArgs),
+    /// Build and run the project in this folder, again on each save
+    Dev(dev::DevArgs),
+    /// Hold a tool plugin against the contract: calls made from its schemas, its examples
+    Test(contract::TestArgs),
+    /// Build and install plugins
+    #[command(subcommand)]
+    Plugin(plugin::PluginCommand),
     /// Read the journal: what was run, what it did, what it was denied
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -236,6 +249,10 @@ fn dispatch(cli: Cli) -> Result<Code, Failure> {
         Command::Quota(command) => block_on(quota::quota(&config, &command)),
         Command::Inspect(arguments) => block_on(inspect::inspect(&config, arguments)),
         Command::New(arguments) => new::new(&arguments),
+        Command::Build(arguments) => block_on(build::build(&config, &arguments)),
+        Command::Dev(arguments) => dev::dev(&config, &arguments),
+        Command::Test(arguments) => block_on(contract::test(&config, arguments)),
+        Command::Plugin(command) => block_on(plugin::plugin(&config, &command)),
         Command::Audit(command) => block_on(audit::audit(&config, command)),
         Command::Store(command) => block_on(store::store(&config, command)),
         Command::Storage(command) => block_on(storage::storage(&config, command)),

@@ -42,7 +42,10 @@ macro_rules! embedded {
 
 /// The plugins that come with the program.
 pub const EMBEDDED: &[(&str, &[u8])] =
-    embedded!["assistant", "calculator", "files", "http", "json", "team"];
+    embedded!["assistant", "calculator", "files", "http", "javascript", "json", "team"];
+
+/// The plugins that are too large for that, and are built where they are used.
+pub const BUILT: &[&str] = &["python"];
 
 /// Finds what `wanted` means.
 ///
@@ -75,6 +78,12 @@ pub fn find(wanted: &str, folders: &[PathBuf]) -> Result<Found, NotFound> {
 }
 
 fn not_found(wanted: &str, folders: &[PathBuf]) -> NotFound {
+    if BUILT.contains(&wanted) {
+        return NotFound::Missing(format!(
+            "{wanted} is too large to come along: `aos-host plugin build {wanted}` builds and \
+             installs it"
+        ));
+    }
     let names = EMBEDDED.iter().map(|(name, _)| *name);
     let installed = in_folders(folders);
     let known = names.clone().chain(installed.iter().map(String::as_str));

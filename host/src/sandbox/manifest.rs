@@ -64,7 +64,14 @@ impl Manifest {
     /// # Errors
     /// One sentence: which line, and what would be right.
     pub fn of(component: &[u8]) -> Result<Option<Self>, String> {
-        let Some(text) = section(component)? else { return Ok(None) };
+        section(component)?.map(Self::parse).transpose()
+    }
+
+    /// Reads the text of a `plugin.toml`.
+    ///
+    /// # Errors
+    /// One sentence: which line, and what would be right.
+    pub fn parse(text: &str) -> Result<Self, String> {
         let manifest: Self = toml::from_str(text).map_err(|error| {
             let at = error.span().map_or(0, |span| span.start.min(text.len()));
             let line = text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1;
@@ -81,7 +88,7 @@ impl Manifest {
             ));
         }
         manifest.asks()?;
-        Ok(Some(manifest))
+        Ok(manifest)
     }
 
     /// What it asks for.
