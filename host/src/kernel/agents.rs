@@ -6,17 +6,20 @@
 mod birth;
 mod death;
 mod desk;
+mod embedding;
 mod family;
 mod figures;
 mod inference;
 mod memory;
 mod operate;
+mod patience;
 mod process;
 mod tools;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 pub use self::operate::OperateError;
 pub use self::process::Holdings;
@@ -46,10 +49,15 @@ pub struct AgentOptions {
     pub programs: FindProgram,
     /// Calls in flight per provider.
     pub model_slots: u32,
+    /// How long one call is held back for a provider that says "not now", where its caller names
+    /// no time.
+    pub call_patience: Duration,
     /// Children of one agent that live or whose end it has not been told of.
     pub children_max: usize,
     /// Messages in one mailbox.
     pub mailbox_max: usize,
+    /// Bytes of all messages in one mailbox.
+    pub mailbox_bytes_max: usize,
     /// Bytes of one message.
     pub message_bytes_max: usize,
     /// Bytes of one task or name.
@@ -60,6 +68,8 @@ pub struct AgentOptions {
     pub live_max: u32,
     /// Agents that have ended and are still shown.
     pub exited_max: usize,
+    /// Bytes of their answers and tasks together.
+    pub exited_bytes_max: usize,
 }
 
 /// Guests that are left to the tools of agents, however many agents there are.
@@ -73,13 +83,17 @@ impl AgentOptions {
             models,
             programs,
             model_slots: 64,
+            // As long as a provider may ask for (`pacing::RETRY_MAX`).
+            call_patience: Duration::from_secs(600),
             children_max: 1_000,
             mailbox_max: 1_000,
+            mailbox_bytes_max: 16 << 20,
             message_bytes_max: 1 << 20,
             task_bytes_max: 1 << 20,
             stored_bytes_max: 256 << 20,
             live_max: instances_max().saturating_sub(TOOL_INSTANCES).max(1),
             exited_max: 1_024,
+            exited_bytes_max: 64 << 20,
         }
     }
 }
@@ -144,8 +158,9 @@ struct Own {
 struct Table {
     processes: BTreeMap<Pid, Arc<Process>>,
     next_pid: u64,
-    /// In the order of their ends.
-    exited: VecDeque<Pid>,
+    /// In the order of their ends, with the bytes that each keeps.
+    exited: VecDeque<(Pid, usize)>,
+    exited_bytes: usize,
     /// Agents are being ended for good: none is born any more.
     closing: bool,
 }

@@ -5,18 +5,18 @@ use std::time::Duration;
 
 use super::desk::AgentDesk;
 use super::memory::Memory;
-use super::process::{Birth, Process};
+use super::process::{Birth, Holdings, Process};
 use super::{Agents, Spawn, SpawnError};
 use crate::capability::authority::Authority;
 use crate::capability::gate::Gate;
-use crate::journal::{Body, Chain, Class, JournalError, Opening, Row, RowKind};
+use crate::journal::{Body, Chain, Class, Closing, JournalError, Opening, Row, RowKind};
 use crate::pager::Chars4;
 use crate::sandbox::program::Kind;
 use crate::sandbox::state::{Input, Setup};
-use crate::scheduler::{Admission, Event};
+use crate::scheduler::{Admission, Event, Limits, Misuse, Scope};
 use crate::types::{CallId, LimitHit, Pid};
 
-/// Tokens of a prompt that are left free in a model's window for its reply, where no budget is set.
+/// Tokens that are left free for the reply, where a quarter of the whole is not less.
 const REPLY_TOKENS: u64 = 4_096;
 /// Bytes of an agent's name.
 const NAME_BYTES_MAX: usize = 200;
@@ -41,12 +41,12 @@ impl Agents {
             owner: process.owner,
             priority: process.state().priority,
             weight: process.weight,
-            limits: None,
+            limits: self.own_limits(holdings),
             tree_limits: holdings.budget,
             cpu_share_permille: holdings.cpu_share_permille,
         };
         if let Err(misuse) = self.executor().step(Event::Admitted(Box::new(admission))) {
-            return Err(SpawnError::Refused(misuse.to_string()));
+            return Err(self.stillborn(&process, &misuse).await);
         }
         if let Some(parent) = parent {
             parent.state().children.push(pid);
@@ -54,6 +54,32 @@ impl Agents {
         self.table().processes.insert(pid, Arc::clone(&process));
         self.bring_to_life(process);
         Ok(pid)
+    }
+
+    /// Its chain has begun, so it gets an end.
+    async fn stillborn(&self, process: &Process, misuse: &Misuse) -> SpawnError {
+        let usage = serde_json::json!(process.state().usage);
+        let closing = Closing { outcome: "refused", usage: &usage };
+        if let Err(error) = process.chain.close(closing, Class::Written).await {
+            return SpawnError::Journal(error.to_string());
+        }
+        match misuse {
+            Misuse::Full { what, limit } => {
+                let remedy = match *what {
+                    "agents" => "--agents-max of the host",
+                    "generations" => "--depth-max of the host",
+                    _ => "waiting",
+                };
+                bound(what, *limit, what, remedy)
+            }
+            Misuse::NoAgent(_)
+            | Misuse::AgentTwice(_)
+            | Misuse::WrongParent(_)
+            | Misuse::WrongCall(_)
+            | Misuse::CallTwice(_)
+            | Misuse::WrongWorker(_)
+            | Misuse::NoScope(_) => SpawnError::Refused(misuse.to_string()),
+        }
     }
 
     fn check(&self, parent: Option<&Arc<Process>>, spawn: &Spawn) -> Result<(), SpawnError> {
@@ -104,11 +130,8 @@ impl Agents {
         let seed: [u8; 32] = rand::random();
         let row = self.write_birth(&chain, &spawn, pid, parent.map(|parent| parent.pid), seed);
         row.await.map_err(|error| SpawnError::Journal(error.to_string()))?;
+        let window = self.window_of(&spawn);
         let Spawn { name, plugin, task, owner, priority, weight, endpoint, holdings, .. } = spawn;
-        let window = spawn.context_tokens.unwrap_or_else(|| {
-            let window = endpoint.window();
-            window.saturating_sub(REPLY_TOKENS.min(u64::from(endpoint.output_max()))).max(1)
-        });
         let memory = Memory::new(window, Arc::new(Chars4), self.options.stored_bytes_max);
         Ok(Arc::new(Process::new(Birth {
             pid,
@@ -128,6 +151,35 @@ impl Agents {
             memory,
             seed,
         })))
+    }
+
+    /// Windows of its own over the usual ones; none where it brings none.
+    fn own_limits(&self, holdings: &Holdings) -> Option<Limits> {
+        let (own, usual) = (holdings.windows, self.options.schedule.agent_limits);
+        (own != Limits::FREE).then(|| Limits {
+            request_tokens: own.request_tokens.or(usual.request_tokens),
+            window_tokens: own.window_tokens.or(usual.window_tokens),
+            window_calls: own.window_calls.or(usual.window_calls),
+            window_microdollars: own.window_microdollars.or(usual.window_microdollars),
+            ..usual
+        })
+    }
+
+    /// Tokens of its prompts: what its model and its limit on one request take, less room for the
+    /// reply.
+    fn window_of(&self, spawn: &Spawn) -> u64 {
+        let of = |scope| self.usage(scope).ok().and_then(|usage| usage.limits.request_tokens);
+        let above = of(Scope::Host).into_iter().chain(of(Scope::Owner(spawn.owner))).min();
+        let usual = self.options.schedule.agent_limits.request_tokens;
+        // As in the ledger: a limit above replaces the usual one, and one of its own holds as well.
+        let request = match (spawn.holdings.windows.request_tokens, above) {
+            (Some(own), above) => Some(own.min(above.unwrap_or(u64::MAX))),
+            (None, above) => above.or(usual),
+        };
+        let whole = spawn.endpoint.window().min(request.unwrap_or(u64::MAX));
+        let output = u64::from(spawn.endpoint.output_max());
+        let reply = REPLY_TOKENS.min(output).min(whole / 4);
+        (whole - reply).min(spawn.context_tokens.unwrap_or(u64::MAX)).max(1)
     }
 
     /// Its chain, and its own gate: nothing that it holds is its own to use but its names (tools,

@@ -100,22 +100,33 @@ impl Agents {
             let lived = process.began.elapsed().as_millis();
             state.wall_ms = Some(u64::try_from(lived).unwrap_or(u64::MAX));
             state.ending = Some(ending);
+            // Nobody reads them any more.
+            (state.messages, state.exits) = Default::default();
         }
+        process.let_go();
         if let Some(parent) = process.parent.and_then(|parent| self.find(parent)) {
             parent.state().exits.push_back(exit);
             parent.news.notify_one();
         }
-        self.forget_oldest(process.pid);
+        self.forget_oldest(process);
         process.exited.notify_waiters();
     }
 
-    /// Keeps the table of those who have ended within its bound.
-    fn forget_oldest(&self, ended: Pid) {
+    /// Keeps the table of those who have ended within its bounds; the last one is always kept.
+    fn forget_oldest(&self, ended: &Process) {
+        let answer = ended.state().ending.as_ref().map_or(0, |ending| ending.text().len());
+        let bytes = answer + ended.task.len();
         let mut table = self.table();
-        table.exited.push_back(ended);
-        while table.exited.len() > self.options.exited_max {
-            if let Some(oldest) = table.exited.pop_front() {
+        table.exited.push_back((ended.pid, bytes));
+        table.exited_bytes += bytes;
+        let options = &self.options;
+        while table.exited.len() > 1
+            && (table.exited.len() > options.exited_max
+                || table.exited_bytes > options.exited_bytes_max)
+        {
+            if let Some((oldest, bytes)) = table.exited.pop_front() {
                 table.processes.remove(&oldest);
+                table.exited_bytes -= bytes;
             }
         }
     }

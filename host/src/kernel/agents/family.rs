@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::process::{Holdings, Process};
+use super::tools::Offer;
 use super::{Agents, Spawn, SpawnError};
 use crate::capability::gate::Refusal;
-use crate::capability::grant::Grant;
+use crate::capability::grant::{Capability, Grant};
 use crate::capability::names::NameRequest;
 use crate::sandbox::Ended;
 use crate::sandbox::agent::process::{self as wit, Error, Event, Exit, Message, SpawnOptions};
@@ -44,7 +45,7 @@ impl Agents {
                 }
             }
         };
-        let (holdings, priority) = match shrunk(parent, &wanted) {
+        let (holdings, priority) = match self.shrunk(parent, &wanted).await? {
             Ok(less) => less,
             Err(error) => return Ok(Err(error)),
         };
@@ -67,6 +68,19 @@ impl Agents {
             Err(SpawnError::Limit(hit)) => Ok(Err(Error::LimitExceeded(hit.into()))),
             Err(SpawnError::Refused(sentence)) => Ok(Err(Error::NoSuchProgram(sentence))),
         }
+    }
+
+    /// What a child may hold, once it is known which tools its parent may call.
+    async fn shrunk(
+        &self,
+        parent: &Process,
+        wanted: &SpawnOptions,
+    ) -> Result<Result<(Holdings, Priority), Error>, Ended> {
+        let offers = match wanted.tools {
+            Some(_) => self.offers(parent).await?,
+            None => &[],
+        };
+        Ok(shrunk(parent, offers, wanted))
     }
 
     /// The verdict on a name, journaled; the denial where it is no.
@@ -160,6 +174,16 @@ impl Agents {
                 let most = u32::try_from(options.mailbox_max).unwrap_or(u32::MAX);
                 return Err(Error::MailboxFull(most));
             }
+            let held: usize = state.messages.iter().map(|message| message.body.len()).sum();
+            if held.saturating_add(body.len()) > options.mailbox_bytes_max {
+                return Err(Error::LimitExceeded(wit::Limit {
+                    name: "mailbox".into(),
+                    value: options.mailbox_bytes_max as u64,
+                    unit: "bytes".into(),
+                    opens_in_ms: None,
+                    remedy: "a receiver that reads its mail".into(),
+                }));
+            }
             state.messages.push_back(Message { sender: from.0, body });
         }
         to.news.notify_one();
@@ -193,18 +217,19 @@ pub(super) fn exit_of(pid: Pid, ending: &Ending) -> Exit {
     Exit { pid: pid.0, ending }
 }
 
-/// What the child holds and how urgent it is: never more than its parent.
-fn shrunk(parent: &Process, wanted: &SpawnOptions) -> Result<(Holdings, Priority), Error> {
+/// What the child holds and how urgent it is: never more than its parent. `offers` are the tools
+/// that its parent may call.
+fn shrunk(
+    parent: &Process,
+    offers: &[Offer],
+    wanted: &SpawnOptions,
+) -> Result<(Holdings, Priority), Error> {
     let mut holdings = parent.holdings.clone();
-    if let Some(tools) = &wanted.tools {
-        let unheld = |tool: &&String| !holdings.tools.iter().any(|held| held.alias == **tool);
-        if let Some(tool) = tools.iter().find(unheld) {
-            return Err(not_held("tool", tool));
-        }
-        holdings.tools.retain(|held| tools.contains(&held.alias));
-    }
     if let Some(grants) = &wanted.grants {
         holdings.options.grants = narrowed(&holdings.options.grants, grants)?;
+    }
+    if let Some(tools) = &wanted.tools {
+        pass_on(&mut holdings, offers, tools)?;
     }
     let own = parent.state().priority;
     let priority = match wanted.priority {
@@ -230,7 +255,26 @@ fn shrunk(parent: &Process, wanted: &SpawnOptions) -> Result<(Holdings, Priority
     Ok((holdings, priority))
 }
 
-/// The child's grants, each covered by one of its parent's.
+/// Leaves the tools of these names, as `plugin__tool`; a plugin's name alone means all of its own.
+fn pass_on(holdings: &mut Holdings, offers: &[Offer], names: &[String]) -> Result<(), Error> {
+    let means = |name: &str, offer: &Offer| offer.name == name || offer.alias == name;
+    let unheld = |name: &&String| !offers.iter().any(|offer| means(name, offer));
+    if let Some(name) = names.iter().find(unheld) {
+        return Err(not_held("tool", name));
+    }
+    let passed = |offer: &&Offer| names.iter().any(|name| means(name, offer));
+    let left: Vec<&Offer> = offers.iter().filter(passed).collect();
+    holdings.tools.retain(|held| left.iter().any(|offer| offer.alias == held.alias));
+    for held in &mut holdings.tools {
+        let own = left.iter().filter(|offer| offer.alias == held.alias);
+        held.only = Some(own.map(|offer| offer.name.clone()).collect());
+    }
+    Ok(())
+}
+
+/// The child's grants, each covered by one of its parent's. Which tools, models and programs it may
+/// name is said elsewhere in its options: grants of these kinds stay where none of the kind is
+/// named.
 fn narrowed(held: &[(Grant, String)], wanted: &[String]) -> Result<Vec<(Grant, String)>, Error> {
     let one = |text: &String| {
         let grant: Grant = text.parse().map_err(|_| not_held("grant", text))?;
@@ -239,7 +283,14 @@ fn narrowed(held: &[(Grant, String)], wanted: &[String]) -> Result<Vec<(Grant, S
             false => Err(not_held("grant", text)),
         }
     };
-    wanted.iter().map(one).collect()
+    let mut grants = wanted.iter().map(one).collect::<Result<Vec<_>, Error>>()?;
+    for kind in [Capability::Tool, Capability::Model, Capability::Spawn] {
+        if grants.iter().all(|(grant, _)| grant.scope.capability() != kind) {
+            let same = held.iter().filter(|(grant, _)| grant.scope.capability() == kind);
+            grants.extend(same.cloned());
+        }
+    }
+    Ok(grants)
 }
 
 /// What is asked, when the parent has as much; the parent's own where nothing is asked.

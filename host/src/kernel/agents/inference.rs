@@ -2,9 +2,11 @@
 //! pacing says whether the provider takes it now, the ledger is told what it used.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Agents;
 use super::memory::{answered, message};
+use super::patience::Patience;
 use super::process::Process;
 use crate::capability::names::NameRequest;
 use crate::journal::{Body, Class, Row, RowKind};
@@ -15,7 +17,9 @@ use crate::model::{
 };
 use crate::sandbox::Ended;
 use crate::sandbox::agent::model as wit;
-use crate::scheduler::{Event, ModelCall, ModelEnding, ModelUsage, Price, Rejection};
+use crate::scheduler::{
+    Event, ModelCall, ModelEnding, ModelUsage, Price, Quota, Rejection, Ticket,
+};
 use crate::types::Waiting;
 
 /// How one start of a call came out.
@@ -45,7 +49,10 @@ impl Agents {
             let mut memory = process.memory();
             let prompt = match memory.prompt() {
                 Ok(prompt) => prompt,
-                Err(error) => return Ok(Err(too_large(&endpoint, error.to_string()))),
+                Err(error) => {
+                    tracing::debug!(agent = %process.pid, %error, "the window is too small");
+                    return Ok(Err(too_large(&endpoint)));
+                }
             };
             memory.sent();
             request.system = prompt.system;
@@ -99,27 +106,6 @@ impl Agents {
         Ok(self.infer(process, &endpoint, request).await?.map(reply_of))
     }
 
-    /// `embed`.
-    pub(super) async fn ask_embed(
-        &self,
-        process: &Arc<Process>,
-        texts: Vec<String>,
-    ) -> Result<Result<(String, Vec<Vec<f32>>), wit::Error>, Ended> {
-        let endpoint = &process.endpoint;
-        if let Some(denial) = self.let_through(process, NameRequest::model(endpoint.name())).await?
-        {
-            return Ok(Err(wit::Error::Denied(denial.into())));
-        }
-        let _waiting = process.waits_for(Waiting::Model);
-        match endpoint.embed(&texts).await {
-            Ok(found) => {
-                self.charge(process, &found.usage);
-                Ok(Ok((found.space, found.vectors)))
-            }
-            Err(error) => Ok(Err(failure(&error))),
-        }
-    }
-
     /// The model that these options mean: the agent's own, or another that it may ask.
     async fn endpoint_of(
         &self,
@@ -130,7 +116,7 @@ impl Agents {
             None => process.endpoint.clone(),
             Some(name) => match self.models().resolve(Some(name)) {
                 Ok(endpoint) => endpoint,
-                Err(error) => return Ok(Err(failure(&error))),
+                Err(error) => return Ok(Err(failure(&process.endpoint, &error))),
             },
         };
         let denial = self.let_through(process, NameRequest::model(endpoint.name())).await?;
@@ -221,6 +207,7 @@ impl Agents {
             price: price_of(endpoint),
         };
         let _waiting = process.waits_for(Waiting::Model);
+        let mut patience = Patience::new(request.timeout.unwrap_or(self.options.call_patience));
         self.tell(Event::ModelWanted(wanted))?;
         loop {
             let most = match call.signal().await {
@@ -233,11 +220,13 @@ impl Agents {
                 }
             };
             request.max_output_tokens = Some(u32::try_from(most).unwrap_or(u32::MAX));
-            match self.attempt(process, endpoint, &request, &mut call).await? {
+            match self.attempt(process, endpoint, &request, &mut call, &mut patience).await? {
                 Attempt::Again => {}
                 Attempt::Aborted => return Err(Ended::Killed("the agent was ended".into())),
                 Attempt::Answered(Ok(completion)) => return Ok(Ok(completion)),
-                Attempt::Answered(Err(error)) => return Ok(Err(failure(&error))),
+                Attempt::Answered(Err(error)) => {
+                    return Ok(Err(failure(endpoint, &error)));
+                }
             }
         }
     }
@@ -249,15 +238,14 @@ impl Agents {
         endpoint: &Endpoint,
         request: &Request,
         call: &mut Call,
+        patience: &mut Patience,
     ) -> Result<Attempt, Ended> {
         let ticket = call.ticket();
         let demand = endpoint.demand(request);
         let place = match endpoint.admit(demand) {
             Admission::Now(place) => place,
             Admission::After(wait) => {
-                let wait_ns = u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX);
-                let until = self.executor().now().after_ns(wait_ns);
-                self.tell(Event::ModelPaced { ticket, until })?;
+                self.hold(ticket, wait)?;
                 return Ok(Attempt::Again);
             }
         };
@@ -270,6 +258,14 @@ impl Agents {
                 signal = call.signal() => (None, Some(signal)),
             }
         };
+        if let Some(Err(error)) = &answer
+            && spent.usage() == TokenUsage::default()
+            && let Some(wait) = patience.holds(error)
+        {
+            self.record(process, endpoint, &TokenUsage::default(), Some(error)).await?;
+            self.hold(ticket, wait)?;
+            return Ok(Attempt::Again);
+        }
         let (usage, ending) = match &answer {
             Some(Ok(completion)) => (completion.usage, ModelEnding::Finished),
             Some(Err(_)) => (spent.usage(), ModelEnding::Failed),
@@ -292,8 +288,15 @@ impl Agents {
         })
     }
 
+    /// The started call goes back to its place: its provider takes nothing for so long.
+    pub(super) fn hold(&self, ticket: Ticket, wait: Duration) -> Result<(), Ended> {
+        let wait_ns = u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX);
+        let until = self.executor().now().after_ns(wait_ns);
+        self.tell(Event::ModelPaced { ticket, until })
+    }
+
     /// Adds a call to what the agent has used.
-    fn charge(&self, process: &Process, usage: &TokenUsage) {
+    pub(super) fn charge(&self, process: &Process, usage: &TokenUsage) {
         let mut state = process.state();
         let total = &mut state.usage;
         total.input_tokens = total.input_tokens.saturating_add(usage.prompt());
@@ -304,7 +307,7 @@ impl Agents {
     }
 
     /// The row that says what a call used.
-    async fn record(
+    pub(super) async fn record(
         &self,
         process: &Process,
         endpoint: &Endpoint,
@@ -335,7 +338,7 @@ impl Agents {
 }
 
 /// Prices are asked for a million tokens, so that they are whole numbers.
-fn price_of(endpoint: &Endpoint) -> Price {
+pub(super) fn price_of(endpoint: &Endpoint) -> Price {
     const MILLION: u64 = 1_000_000;
     let of = |usage: TokenUsage| endpoint.price(&usage).unwrap_or(0);
     Price {
@@ -345,7 +348,7 @@ fn price_of(endpoint: &Endpoint) -> Price {
     }
 }
 
-fn ledger_usage(usage: &TokenUsage) -> ModelUsage {
+pub(super) fn ledger_usage(usage: &TokenUsage) -> ModelUsage {
     ModelUsage {
         input_tokens: usage.prompt(),
         output_tokens: usage.output,
@@ -389,9 +392,10 @@ fn reply_of(completion: Completion) -> wit::Completion {
     }
 }
 
-fn too_large(endpoint: &Endpoint, what: String) -> wit::Error {
+/// Of the model's own window: what the agent remembers must become smaller.
+fn too_large(endpoint: &Endpoint) -> wit::Error {
     wit::Error::TooLarge(wit::Limit {
-        name: format!("window: {what}"),
+        name: "window".into(),
         value: endpoint.window(),
         unit: "tokens".into(),
         opens_in_ms: None,
@@ -399,16 +403,10 @@ fn too_large(endpoint: &Endpoint, what: String) -> wit::Error {
     })
 }
 
-fn failure(error: &ModelError) -> wit::Error {
+pub(super) fn failure(endpoint: &Endpoint, error: &ModelError) -> wit::Error {
     let text = error.to_string();
     match error {
-        ModelError::TooLarge { .. } => wit::Error::TooLarge(wit::Limit {
-            name: text,
-            value: 0,
-            unit: "tokens".into(),
-            opens_in_ms: None,
-            remedy: "a smaller context".into(),
-        }),
+        ModelError::TooLarge { .. } => too_large(endpoint),
         ModelError::Refused { .. } => wit::Error::RefusedByPolicy(text),
         ModelError::TimedOut { after, .. } => {
             wit::Error::TimedOut(u64::try_from(after.as_millis()).unwrap_or(u64::MAX))
@@ -424,23 +422,35 @@ fn failure(error: &ModelError) -> wit::Error {
     }
 }
 
-fn rejected(why: &Rejection) -> wit::Error {
-    let limit = |name: &str, value: u64, unit: &str| wit::Limit {
-        name: format!("{name}: {why}"),
+pub(super) fn rejected(why: &Rejection) -> wit::Error {
+    let limit = |name: &str, value: u64, unit: &str, remedy: &str| wit::Limit {
+        name: name.into(),
         value,
         unit: unit.into(),
         opens_in_ms: None,
-        remedy: "a raised quota".into(),
+        remedy: remedy.into(),
     };
     match why {
         Rejection::RequestTooLarge { limit: most, .. } => {
-            wit::Error::TooLarge(limit("request-tokens", *most, "tokens"))
+            wit::Error::TooLarge(limit("request", *most, "tokens", "--request-tokens"))
         }
-        Rejection::WindowTooSmall { limit: most, .. } => {
-            wit::Error::QuotaExhausted(limit("window", *most, "tokens"))
+        Rejection::WindowTooSmall { quota, limit: most, .. } => {
+            let (name, unit, remedy) = match quota {
+                Quota::WindowTokens => ("window-tokens", "tokens", "--window-tokens"),
+                Quota::WindowCalls => ("window-calls", "calls", "--window-calls"),
+                Quota::WindowMicrodollars => {
+                    ("window-cost", "microdollars", "quota set --window-cost")
+                }
+                Quota::TotalTokens => ("tokens", "tokens", "--max-tokens"),
+                Quota::TotalCalls => ("calls", "calls", "--max-calls"),
+                Quota::TotalMicrodollars => ("cost", "microdollars", "--max-cost"),
+                Quota::TotalWallMs => ("time", "milliseconds", "--max-time"),
+            };
+            wit::Error::QuotaExhausted(limit(name, *most, unit, remedy))
         }
         Rejection::TooManyCalls { limit: most } => {
-            wit::Error::QuotaExhausted(limit("calls-at-once", u64::from(*most), "calls"))
+            let remedy = "fewer calls at once";
+            wit::Error::QuotaExhausted(limit("calls-at-once", u64::from(*most), "calls", remedy))
         }
         Rejection::NoProvider(text) => wit::Error::Unavailable(text.to_string()),
         Rejection::Ending => wit::Error::Unavailable(why.to_string()),

@@ -114,7 +114,7 @@ impl Memory {
         let bytes: u64 = page.parts.iter().map(part_bytes).sum();
         if self.bytes.saturating_add(bytes) > self.bytes_max {
             return Err(wit::Error::StorageFull(format!(
-                "an agent stores at most {} bytes of pages; --max-stored raises it",
+                "an agent stores at most {} bytes of pages; stored_bytes of [host] raises it",
                 self.bytes_max
             )));
         }

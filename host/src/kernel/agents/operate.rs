@@ -6,7 +6,7 @@ use super::process::Process;
 use super::{Agents, Spawn, SpawnError};
 use crate::kernel::executor::Activity;
 use crate::sandbox::agent::process as wit;
-use crate::scheduler::{Event, Limits, Priority, Scope};
+use crate::scheduler::{Event, Limits, Priority, Quota, Scope};
 use crate::types::{AgentUsage, Ending, Pid, ProcessView, Standing, Waiting};
 
 /// Why an operator's wish was not done: one sentence.
@@ -25,6 +25,8 @@ pub enum OperateError {
 
 /// Characters of a task that a list shows.
 const TASK_CHARS_SHOWN: usize = 120;
+/// Characters of an answer that a list shows.
+const ENDING_CHARS_LISTED: usize = 1_000;
 
 impl Agents {
     /// A new agent without a parent.
@@ -35,10 +37,15 @@ impl Agents {
         self.spawn(None, spawn).await
     }
 
-    /// All agents, oldest first, and those that have ended lately.
+    /// All agents, oldest first, and those that have ended lately. Long answers are cut here:
+    /// [`Agents::show`] has them whole.
     pub fn list(&self) -> Vec<ProcessView> {
         let processes: Vec<_> = self.table().processes.values().cloned().collect();
-        processes.iter().map(|process| self.view(process)).collect()
+        let mut views: Vec<_> = processes.iter().map(|process| self.view(process)).collect();
+        for ending in views.iter_mut().filter_map(|view| view.ending.as_mut()) {
+            ending.shorten(ENDING_CHARS_LISTED);
+        }
+        views
     }
 
     /// One agent.
@@ -47,6 +54,12 @@ impl Agents {
     /// There is none.
     pub fn show(&self, pid: Pid) -> Result<ProcessView, OperateError> {
         Ok(self.view(&*self.known(pid)?))
+    }
+
+    /// Whether all the time that it may live is spent, so that only a raised limit lets it go on.
+    pub fn is_out_of_time(&self, pid: Pid) -> bool {
+        let why = self.find(pid).and_then(|process| process.state().exhausted);
+        why.is_some_and(|why| why.quota == Quota::TotalWallMs)
     }
 
     /// Waits for its end.
@@ -113,7 +126,7 @@ impl Agents {
                     format!("the mailbox of agent {pid} is full ({most} messages)")
                 }
                 wit::Error::LimitExceeded(limit) => {
-                    format!("a message has at most {} {}", limit.value, limit.unit)
+                    format!("a {} has at most {} {}", limit.name, limit.value, limit.unit)
                 }
                 wit::Error::NoSuchProcess(text) | wit::Error::NoSuchProgram(text) => text,
                 wit::Error::Denied(denial) => denial.remedy,

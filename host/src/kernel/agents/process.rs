@@ -61,7 +61,10 @@ pub struct Holdings {
     pub options: SessionOptions,
     /// What it and all below it may use together.
     pub budget: Limits,
-    /// CPU it may use at most, in thousandths of one core; none is all.
+    /// Its own limits on one request and on windows; what is left free is the host's usual.
+    pub windows: Limits,
+    /// CPU that it, its tools and its children may use together at most, in thousandths of one
+    /// core; none is all.
     pub cpu_share_permille: Option<u16>,
 }
 
@@ -163,6 +166,12 @@ impl Process {
     pub(super) fn waits_for(&self, what: Waiting) -> WaitGuard<'_> {
         self.state().waiting = Some(what);
         WaitGuard(self)
+    }
+
+    /// Lets go of what only a living agent needs.
+    pub(super) fn let_go(&self) {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        *self.memory() = Memory::new(1, Arc::new(crate::pager::Chars4), 0);
     }
 
     pub(super) fn has_ended(&self) -> bool {

@@ -107,13 +107,17 @@ impl Ledger {
         let least = need.least();
         let mut output = need.output_tokens_most;
         let mut worst: Option<(Opens, MeterId, Exhausted)> = None;
+        let of_above = |id: MeterId| self.meter(id).limits.request_tokens.is_some();
+        let is_set_above = self.chain(own).skip(1).any(of_above);
         let mut next = Some(own);
         while let Some(id) = next {
             let width = self.width;
             let meter = self.meter_mut(id);
             meter.window.slide(width, now);
             next = meter.parent;
-            output = output.min(request_room(meter, need).map_err(Obstacle::Never)?);
+            if !(is_set_above && meter.usual_request) {
+                output = output.min(request_room(meter, need).map_err(Obstacle::Never)?);
+            }
             let extra = promised.filter(|(at, _)| *at == id).map_or(Amounts::default(), |p| p.1);
             for gauge in gauges(meter, least, extra) {
                 match gauge.room(meter, width) {
