@@ -2,8 +2,8 @@
 
 mod bounds;
 mod command_line;
-mod family;
 mod endings;
+mod family;
 mod house;
 mod provider;
 mod rogues;

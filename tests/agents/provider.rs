@@ -22,13 +22,16 @@ pub struct Provider {
 /// An answer with its head.
 pub fn answer(status: &str, head: &str, body: &str) -> String {
     let length = body.len();
-    format!("HTTP/1.1 {status}\r\n{head}content-length: {length}\r\nconnection: close\r\n\r\n{body}")
+    let head = format!("{head}content-length: {length}\r\nconnection: close\r\n");
+    format!("HTTP/1.1 {status}\r\n{head}\r\n{body}")
 }
 
 /// A reply of one word.
 pub fn word() -> String {
     let said = r#"{"choices":[{"index":0,"delta":{"role":"assistant","content":"word"}}]}"#;
-    let ended = r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":{"prompt_tokens":9,"completion_tokens":1}}"#;
+    let ended = r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],
+        "usage":{"prompt_tokens":9,"completion_tokens":1}}"#
+        .replace('\n', "");
     let body = format!("data: {said}\n\ndata: {ended}\n\ndata: [DONE]\n\n");
     answer("200 OK", "content-type: text/event-stream\r\n", &body)
 }
@@ -142,7 +145,7 @@ fn the_configuration_adds_a_provider_a_model_and_a_price() {
     let text = format!(
         "[cache]\nfolder = {:?}\n{row}[models.providers.mine.models.dear]\n\
          window_tokens = 50000\noutput_tokens_max = 1000\n\
-         price = {{ input = 1000000.0, output = 2000000.0 }}\n",
+         prices = [{{ input = 1000000.0, output = 2000000.0 }}]\n",
         cache.display().to_string()
     );
     std::fs::write(user.folder().join("aos.toml"), text).expect("writes");

@@ -189,8 +189,13 @@ impl From<SpecError> for Failure {
 /// When the configuration describes a provider that cannot be.
 pub fn models(config: &Config) -> Result<Models, Failure> {
     let options = ModelOptions { providers: config.providers.clone(), ..ModelOptions::default() };
-    Models::new(options, Models::process_environment())
-        .map_err(|error| Failure::usage(format!("{}: {error}", config.file.display())))
+    Models::new(options, Models::process_environment()).map_err(|error| {
+        let what = match error {
+            ModelError::BadRequest { reason, .. } => reason,
+            other => other.to_string(),
+        };
+        Failure::usage(format!("{}: {what}", config.file.display()))
+    })
 }
 
 /// How often a foreground run looks at where its agent stands.

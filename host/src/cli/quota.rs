@@ -73,8 +73,8 @@ fn number(text: &str) -> Result<Set, String> {
 /// `5000`, `5_000`, `5k`, `2M` or `1G`.
 fn whole(text: &str) -> Option<u64> {
     let units = [('k', 1_000), ('M', 1_000_000), ('G', 1_000_000_000)];
-    let unit = units.into_iter().find_map(|(letter, size)| Some((text.strip_suffix(letter)?, size)));
-    let (digits, size) = unit.unwrap_or((text, 1));
+    let of = |(letter, size)| Some((text.strip_suffix(letter)?, size));
+    let (digits, size) = units.into_iter().find_map(of).unwrap_or((text, 1));
     digits.replace('_', "").parse::<u64>().ok()?.checked_mul(size)
 }
 

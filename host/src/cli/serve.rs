@@ -86,7 +86,9 @@ impl HostArgs {
             stored_bytes: self.stored_bytes,
             ..HostTable::default()
         };
-        flags.check().map_err(|what| Failure::usage(format!("--{}", what.replacen('_', "-", 1))))?;
+        flags
+            .check()
+            .map_err(|what| Failure::usage(format!("--{}", what.replacen('_', "-", 1))))?;
         Ok(Config { host: flags.or(&config.host), ..config.clone() })
     }
 }

@@ -161,6 +161,7 @@ impl AgentSpec {
         if let Some(key) = self.limits.zero() {
             return zero(key);
         }
+        let ms = |time: Time| time.0.as_millis().try_into().unwrap_or(u64::MAX);
         let amounts = [
             ("max_tokens", self.max_tokens),
             ("max_calls", self.max_calls),
@@ -170,7 +171,7 @@ impl AgentSpec {
             ("window_calls", self.window_calls),
             ("context_tokens", self.context_tokens),
             ("cpu_percent", self.cpu_percent.map(u64::from)),
-            ("max_time", self.max_time.map(|time| time.0.as_millis().try_into().unwrap_or(u64::MAX))),
+            ("max_time", self.max_time.map(ms)),
         ];
         match amounts.into_iter().find(|(_, value)| *value == Some(0)) {
             Some((key, _)) => zero(key),

@@ -22,10 +22,10 @@ use std::path::Path;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::ConfigError;
 use super::agent::AgentSpec;
 use super::anchor::anchor;
 pub use super::host::HostTable;
-use super::ConfigError;
 
 /// Bytes of a team's file.
 const FILE_BYTES_MAX: u64 = 4 << 20;

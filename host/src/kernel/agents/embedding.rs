@@ -1,5 +1,5 @@
-//! `aos:agent/model` `embed`: texts into vectors, by the same slot, quota, pacing and journal as any
-//! other call of a model.
+//! `aos:agent/model` `embed`: texts into vectors, by the same slot, quota, pacing and journal as
+//! any other call of a model.
 
 use std::sync::Arc;
 
