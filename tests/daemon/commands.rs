@@ -3,7 +3,7 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use super::house::{NEVER, QUICK, asks_its_model, json, serve, spawn, until};
+use super::house::{NEVER, QUICK, asks_its_model, json, serve, spawn, try_spawn, until};
 use crate::support::{User, plugin};
 
 #[test]
@@ -95,6 +95,35 @@ fn quotas_are_shown_set_and_lifted_and_what_they_open_goes_on() {
     user.run(&["quota", "set", "host", "--window-cost", "none"]).expect(0);
     let set = json(&user.run(&["quota", "show", "host", "-o", "json"]).expect(0).stdout);
     assert!(set["limits"]["window_microdollars"].is_null());
+    user.run(&["quota", "set", "host", "--window-tokens", "500k"]).expect(0);
+    let set = json(&user.run(&["quota", "show", "host", "-o", "json"]).expect(0).stdout);
+    assert_eq!(set["limits"]["window_tokens"], 500_000);
+}
+
+#[test]
+fn owners_have_quotas_of_their_own_before_they_have_agents() {
+    let user = User::new();
+    let _host = serve(&user, &[]);
+    let shown = || json(&user.run(&["quota", "show", "owner:5", "-o", "json"]).expect(0).stdout);
+    assert_eq!(shown()["total"]["calls"], 0);
+    let pid = spawn(&user, "worker", QUICK, &["--owner", "5"]);
+    user.run(&["wait", &pid]).expect(0);
+    assert_eq!(shown()["total"]["calls"], 1);
+    let other = json(&user.run(&["quota", "show", "owner:6", "-o", "json"]).expect(0).stdout);
+    assert_eq!(other["total"]["calls"], 0);
+}
+
+#[test]
+fn what_agents_share_is_set_by_the_file_and_by_flags_over_it() {
+    let user = User::new();
+    let host = "[host]\nagents_max = 100\nmodel_slots = 3\n";
+    std::fs::write(user.folder().join("aos.toml"), host).expect("writes");
+    let _host = serve(&user, &["--agents-max", "1"]);
+    let pid = spawn(&user, "first", NEVER, &[]);
+    until(&user, &pid, asks_its_model);
+    try_spawn(&user, "second", QUICK, &[]).complains(4, &["--agents-max"]);
+    let ran = user.run(&["top"]).expect(0);
+    assert!(ran.stdout.contains("1/3"), "{ran:?}");
 }
 
 #[test]

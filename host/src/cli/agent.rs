@@ -13,7 +13,7 @@ use crate::config::agent::{AgentSpec, SpecError, agent_options};
 use crate::config::{Config, Time};
 use crate::kernel::agents::Agents;
 use crate::kernel::{Kernel, SessionOptions};
-use crate::model::{ModelOptions, Models};
+use crate::model::{ModelError, ModelOptions, Models};
 use crate::types::{Ending, Pid, ProcessView, Standing, Waiting};
 
 /// What makes a run an agent's.

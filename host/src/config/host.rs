@@ -154,3 +154,65 @@ impl HostTable {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::model::{ModelOptions, Models};
+
+    fn options() -> AgentOptions {
+        let environment = Arc::new(|_: &str| None);
+        let models = Models::new(ModelOptions::default(), environment).expect("models");
+        AgentOptions::new(models, Arc::new(|name| Err(name.to_owned())))
+    }
+
+    fn table(text: &str) -> HostTable {
+        toml::from_str(text).expect("a table")
+    }
+
+    #[test]
+    fn what_is_set_is_in_force_and_all_else_stays() {
+        let (mut set, usual) = (options(), options());
+        table(
+            "model_slots = 3\ntool_slots = 4\ncpu_slice = \"5ms\"\nmodel_slice = \"6s\"\n\
+             cut_points = 7\nagents_max = 8\nchildren_max = 9\ndepth_max = 10\n\
+             mailbox_max = 11\nmailbox_bytes = \"12KiB\"\nstored_bytes = \"13KiB\"\n\
+             call_patience = \"14s\"\nlive_max = 15\nrequest_tokens = 16\nmax_calls = 17\n",
+        )
+        .over(&mut set);
+        let schedule = &set.schedule;
+        assert_eq!((set.model_slots, schedule.tool_slots), (3, 4));
+        assert_eq!(schedule.cpu_slice, Duration::from_millis(5));
+        assert_eq!(schedule.model_slice, Duration::from_secs(6));
+        assert_eq!(schedule.cut, Some(CutOptions { points: 7 }));
+        assert_eq!((schedule.agents_max, set.children_max, schedule.depth_max), (8, 9, 10));
+        assert_eq!((set.mailbox_max, set.mailbox_bytes_max), (11, 12 << 10));
+        assert_eq!((set.stored_bytes_max, set.live_max), (13 << 10, 15));
+        assert_eq!(set.call_patience, Duration::from_secs(14));
+        assert_eq!(schedule.host_limits.request_tokens, Some(16));
+        assert_eq!(schedule.host_limits.total_calls, Some(17));
+        assert_eq!(schedule.host_limits.window_tokens, usual.schedule.host_limits.window_tokens);
+        assert_eq!(set.message_bytes_max, usual.message_bytes_max);
+    }
+
+    #[test]
+    fn a_flag_goes_over_the_file() {
+        let file = table("model_slots = 3\ntool_slots = 4\npatience = \"5s\"\n");
+        let both = table("model_slots = 30\n").or(&file);
+        assert_eq!((both.model_slots, both.tool_slots), (Some(30), Some(4)));
+        assert_eq!(both.patience, file.patience);
+    }
+
+    #[test]
+    fn zero_is_refused_by_name_where_it_would_stop_all() {
+        for key in ["model_slots", "agents_max", "request_tokens", "mailbox_max", "cut_points"] {
+            let error = table(&format!("{key} = 0")).check().expect_err(key);
+            assert!(error.starts_with(&format!("{key} is 0;")), "{error}");
+        }
+        // A provider that says "not now" is then told to the agent at once.
+        table("call_patience = \"0s\"").check().expect("it may be");
+    }
+}
