@@ -150,8 +150,8 @@ fn the_configuration_adds_a_provider_a_model_and_a_price() {
     );
     std::fs::write(user.folder().join("aos.toml"), text).expect("writes");
     let program = plugin("assistant");
-    let run = ["run", &program, "--store", "memory:", "--task", "say it", "-o", "json"];
-    let ran = user.run(&[&run[..], &["--model", "mine/dear"]].concat()).expect(0);
+    let run = ["run", &program, "--store", "memory:", "--task", "say it"];
+    let ran = user.run(&[&run[..], &["--model", "mine/dear", "-o", "json"]].concat()).expect(0);
     let shown: serde_json::Value = serde_json::from_str(&ran.stdout).expect("JSON");
     assert_eq!(shown["model"], "mine/dear", "{shown}");
     // Nine tokens in at a dollar each, and one out at two.
