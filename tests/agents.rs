@@ -2,8 +2,10 @@
 
 mod bounds;
 mod command_line;
+mod crash;
 mod endings;
 mod family;
 mod house;
 mod provider;
+mod remember;
 mod rogues;

@@ -6,6 +6,7 @@ mod agent;
 mod arguments;
 mod audit;
 mod cache;
+mod checkpoint;
 mod context;
 mod exit;
 mod input;
@@ -17,10 +18,12 @@ mod operate;
 mod ps;
 mod quota;
 mod render;
+mod replay;
 mod run;
 mod serve;
 mod signals;
 mod simulate;
+mod storage;
 mod store;
 pub mod team;
 mod terminal;
@@ -79,6 +82,11 @@ enum Command {
     Kill(operate::KillArgs),
     /// Put a message into an agent's mailbox
     Send(operate::SendArgs),
+    /// Run an agent's program again against its journal, and compare: nothing is done twice
+    Replay(replay::ReplayArgs),
+    /// Name points of an agent's life, go back to them, or go on from them with a new agent
+    #[command(subcommand)]
+    Checkpoint(checkpoint::CheckpointCommand),
     /// Show and set limits on tokens, calls and money
     #[command(subcommand)]
     Quota(quota::QuotaCommand),
@@ -92,10 +100,13 @@ enum Command {
     /// Look after the store: its schema, its health, its size, a copy elsewhere
     #[command(subcommand)]
     Store(store::StoreCommand),
+    /// Put documents of agents in, and find them again by words or vectors
+    #[command(subcommand)]
+    Storage(storage::StorageCommand),
     /// Look at or clear the compiled components
     #[command(subcommand)]
     Cache(cache::CacheCommand),
-    /// Measure the context pager: recall over pages, prompts of a recorded log
+    /// What agents remember: the window, figures, recall, pages from a file; the pager measured
     #[command(subcommand)]
     Context(context::ContextCommand),
     /// Run the scheduler's policy over a trace of model calls, with a virtual clock
@@ -199,13 +210,16 @@ fn dispatch(cli: Cli) -> Result<Code, Failure> {
         Command::Renice(arguments) => block_on(operate::renice(&config, &arguments)),
         Command::Kill(arguments) => block_on(operate::kill(&config, &arguments)),
         Command::Send(arguments) => block_on(operate::send(&config, &arguments)),
+        Command::Replay(arguments) => block_on(replay::replay(&config, &arguments)),
+        Command::Checkpoint(command) => block_on(checkpoint::checkpoint(&config, &command)),
         Command::Quota(command) => block_on(quota::quota(&config, &command)),
         Command::Inspect(arguments) => block_on(inspect::inspect(&config, arguments)),
         Command::New(arguments) => new::new(&arguments),
         Command::Audit(command) => block_on(audit::audit(&config, command)),
         Command::Store(command) => block_on(store::store(&config, command)),
+        Command::Storage(command) => block_on(storage::storage(&config, command)),
         Command::Cache(command) => cache::cache(&config, &command),
-        Command::Context(command) => context::context(&command),
+        Command::Context(command) => block_on(context::context(&config, &command)),
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -47,6 +47,10 @@ pub struct Config {
     pub file: PathBuf,
     /// Where a daemon's socket is: the session's runtime folder, or below the state folder.
     pub runtime_folder: PathBuf,
+    /// Where the default store is, and what else this host keeps.
+    pub state_folder: PathBuf,
+    /// The key that signs heads of the journal.
+    pub anchor_key: PathBuf,
 }
 
 /// `aos.toml`.
@@ -279,17 +283,23 @@ impl Config {
             host: file.host,
             file: own,
             runtime_folder: folders.runtime,
+            anchor_key: folders.state.join("anchor.key"),
+            state_folder: folders.state,
         })
     }
 }
 
 impl Config {
     /// What a guest that could change it would rule the host by: compiled code and its key, the
-    /// journal, the configuration, the daemon's socket, the plugins that are found by name.
+    /// journal and the key that signs its heads, the configuration, the daemon's socket, the
+    /// plugins that are found by name.
     pub fn own_paths(&self) -> Vec<PathBuf> {
         let mut paths =
             vec![self.cache_folder.clone(), self.file.clone(), self.runtime_folder.clone()];
+        paths.push(self.anchor_key.clone());
         paths.extend(self.plugin_path.iter().cloned());
+        // Also when this run writes to another store: what is there was written by others.
+        paths.push(self.state_folder.clone());
         if let StoreUrl::Sqlite(store) = &self.store {
             for ending in ["", "-wal", "-shm", "-journal", "-daemon"] {
                 let mut path = store.clone().into_os_string();

@@ -15,32 +15,42 @@
 //! before. So a changed, removed, swapped, doubled or inserted row, and a chain removed from the
 //! middle, is found ([`verify`]). Whoever can write the store can also cut off its end, or compute
 //! everything anew: both are found only against a head that was kept elsewhere ([`write_heads`],
-//! [`verify_against`]).
+//! [`verify_against`]), or signed and carried away ([`sign_head`], [`verify_signed`]). A key on the
+//! same machine signs for whoever rules that machine: what a signed head proves is what was there
+//! when it was carried away, never that it was true.
 
+mod anchor;
 mod chain;
 mod copy;
 mod error;
 mod export;
 mod heads;
+mod history;
 mod lines;
 mod list;
 mod queue;
 mod row;
 mod seal;
+mod together;
 mod verify;
 
 #[cfg(test)]
 mod tests;
 
-pub use crate::storage::{ChainId, Digest};
+pub use crate::storage::{ChainId, Digest, PackedBody};
+pub use anchor::{
+    Proof, PublicKey, SIGNED_HEADS_MAX, SignedHead, SigningKey, prove, read_signed_heads, sign_head,
+};
 pub use chain::{Chain, Seq};
 pub use copy::{Copied, CopyError, copy};
 pub use error::JournalError;
-pub use export::{Exported, export, verify_export};
+pub use export::{Exported, export, verify_export, verify_export_proof, verify_export_signed};
 pub use heads::write_heads;
+pub use history::History;
 pub use list::{ChainState, ChainSummary, chain_rows, find_chain, list};
 pub use row::{Body, Class, Closing, Opening, Row, RowKind, Verdict};
-pub use verify::{Problem, Report, Verifier, verify, verify_against};
+pub use together::{Group, read_body};
+pub use verify::{Problem, Report, Verifier, verify, verify_against, verify_chain, verify_signed};
 
 use crate::storage::{Batch, Storage, StorageError};
 use queue::Queue;
@@ -118,7 +128,7 @@ impl Drop for Handle {
 
 impl Journal {
     /// Starts the writer. Must be called in a tokio runtime with timers. Reads nothing of the
-    /// store, so today it cannot fail; taking up an existing chain will.
+    /// store, so today it cannot fail.
     pub async fn open(
         store: Arc<dyn Storage>,
         options: JournalOptions,
@@ -133,6 +143,11 @@ impl Journal {
     /// chain's first append.
     pub fn chain(&self, opening: Opening<'_>) -> Chain {
         Chain::open(self.clone(), &opening)
+    }
+
+    /// Takes up a chain at its end, as its [`History`] has it after its last row.
+    pub fn resume(&self, history: &History) -> Chain {
+        Chain::resume(self.clone(), history)
     }
 
     /// Waits until everything appended before is safe in this class. Fails with `Write` or

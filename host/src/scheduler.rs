@@ -182,6 +182,9 @@ impl Scheduler {
             Event::RecoveredSettlement { ticket, charged } => {
                 self.recover_settled(ticket, charged, actions)
             }
+            Event::RecoveredUse { scope, charged, age_ns, wall_ns } => {
+                self.recover_use(scope, charged, age_ns, wall_ns)
+            }
             Event::RecoveryEnded => {
                 self.end_recovery(actions);
                 Ok(())
@@ -208,6 +211,11 @@ impl Scheduler {
             usage.wall_ms += self.wall_pending_ms(pid, now);
         }
         Some(usage)
+    }
+
+    /// Tokens that one request of an agent may have; none where it is unknown or not limited.
+    pub fn request_limit(&self, pid: Pid) -> Option<u64> {
+        self.ledger.request_limit(self.ledger.find(Scope::Agent(pid))?)
     }
 
     /// A provider's slots, calls in flight, calls that wait for a slot.

@@ -32,7 +32,7 @@ async fn a_limit_of_the_host_on_requests_replaces_the_usual_one_of_agents() {
     assert!(ending.text().contains("--request-tokens"), "{ending:?}");
     let agents = house.kernel.agents().expect("agents");
     let limits = Limits { request_tokens: Some(60_000), ..Limits::FREE };
-    agents.set_limits(Scope::Host, limits).expect("set");
+    agents.set_limits(Scope::Host, limits).await.expect("set");
     let ending = house.run("complete 100000").await;
     assert!(!ending.text().contains("request"), "{ending:?}");
     let mut spec = house.rogue("complete 100000");
@@ -72,9 +72,9 @@ async fn a_mailbox_is_bounded_in_bytes_too() {
     let house = House::with(|options| options.mailbox_bytes_max = 100_000).await;
     let pid = house.spawn(house.rogue("sleep")).await;
     let agents = house.kernel.agents().expect("agents");
-    agents.pause(pid).expect("lives");
-    agents.send(pid, "x".repeat(60_000)).expect("fits");
-    let error = agents.send(pid, "x".repeat(60_000)).expect_err("is full").to_string();
+    agents.pause(pid).await.expect("lives");
+    agents.send(pid, "x".repeat(60_000)).await.expect("fits");
+    let error = agents.send(pid, "x".repeat(60_000)).await.expect_err("is full").to_string();
     assert!(error.contains("mailbox") && error.contains("100000 bytes"), "{error}");
 }
 
@@ -100,7 +100,7 @@ fn what_cannot_be_is_refused_before_anything_runs() {
     let run = ["run", &program, "--store", "memory:", "--task", "x", "--model", "script:none"];
     for (flags, says) in [
         (["--max-tokens", "0"], "--max-tokens is 0"),
-        (["--context-tokens", "0"], "--context-tokens is 0"),
+        (["--context-budget", "0"], "--context-budget is 0"),
         (["--request-tokens", "0"], "--request-tokens is 0"),
         (["--max-cost", "0"], "--max-cost is 0"),
         (["--name", "7"], "`7` is a number"),

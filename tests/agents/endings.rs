@@ -39,7 +39,7 @@ async fn ended_while_it_is_paused() {
     let house = House::new().await;
     let pid = house.spawn(house.rogue("sleep")).await;
     house.stands(pid, Standing::Waiting(Waiting::Message)).await;
-    house.kernel.agents().expect("agents").pause(pid).expect("lives");
+    house.kernel.agents().expect("agents").pause(pid).await.expect("lives");
     ends_while(&house, pid, Standing::Paused).await;
 }
 

@@ -85,19 +85,20 @@ impl House {
 
     /// Starts an agent.
     pub async fn spawn(&self, spec: AgentSpec) -> Pid {
+        self.try_spawn(spec).await.expect("spawns")
+    }
+
+    /// Starts an agent, or says why not.
+    pub async fn try_spawn(&self, spec: AgentSpec) -> Result<Pid, SpawnError> {
         let options = SessionOptions::default();
         let spawn = spec.resolve(&self.config, &self.kernel, &self.models, options).await;
         let spawn = spawn.unwrap_or_else(|error| panic!("{error}"));
-        self.kernel.agents().expect("agents").spawn_first(spawn).await.expect("spawns")
+        self.kernel.agents().expect("agents").spawn_first(spawn).await
     }
 
     /// Tries to start an agent that is refused.
     pub async fn refused(&self, spec: AgentSpec) -> SpawnError {
-        let options = SessionOptions::default();
-        let spawn = spec.resolve(&self.config, &self.kernel, &self.models, options).await;
-        let spawn = spawn.unwrap_or_else(|error| panic!("{error}"));
-        let agents = self.kernel.agents().expect("agents");
-        agents.spawn_first(spawn).await.expect_err("it is refused")
+        self.try_spawn(spec).await.expect_err("it is refused")
     }
 
     /// Waits until an agent stands so.

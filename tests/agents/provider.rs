@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use aos_host::model::ModelOptions;
+use aos_host::scheduler::Scope;
 use aos_host::types::Ending;
 
 use super::house::House;
@@ -134,6 +135,33 @@ async fn a_wait_that_is_longer_than_the_patience_is_told_at_once() {
     let ending = house.ended(pid).await;
     assert!(ending.text().contains("rate-limited"), "{ending:?}");
     assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn vectors_are_asked_for_as_any_other_call_is() {
+    let refusal = answer("429 Too Many Requests", "retry-after: 1\r\n", "{}");
+    let found = r#"{"data":[{"index":0,"embedding":[1,2]},{"index":1,"embedding":[3,4]}],
+        "model":"tiny","usage":{"prompt_tokens":7,"total_tokens":7}}"#;
+    let found = answer("200 OK", "content-type: application/json\r\n", found);
+    let provider = Provider::start(vec![refusal, found]);
+    let house = House::with_models(provider.options(), |_| {}).await;
+    let run = async |task: &str| {
+        let mut spec = house.rogue(task);
+        spec.model = Some("mine/tiny".into());
+        let pid = house.spawn(spec).await;
+        house.ended(pid).await
+    };
+    // The provider that says "not now" is asked again, and what it counts is charged.
+    let ending = run("embed 2 20").await;
+    assert_eq!(ending, Ending::Returned("2 in mine/tiny@2".into()));
+    assert_eq!(provider.asked(), 2);
+    let agents = house.kernel.agents().expect("agents");
+    let total = agents.usage(Scope::Host).expect("is").total;
+    assert_eq!((total.tokens, total.calls), (7, 1));
+    // Its size is bounded by the same limit, and nothing is sent.
+    let ending = run("embed 2 100000").await;
+    assert!(ending.text().contains("--request-tokens"), "{ending:?}");
+    assert_eq!(provider.asked(), 2);
 }
 
 #[test]

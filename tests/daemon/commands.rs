@@ -36,6 +36,40 @@ fn an_agent_is_spawned_listed_waited_for_and_read_about() {
 }
 
 #[test]
+fn ended_agents_are_listed_and_waited_for_without_a_host() {
+    let user = User::new();
+    let mut host = serve(&user, &[]);
+    let long = "word ".repeat(1_000);
+    let script = format!("[[turn]]\nsay = \"{long}\"\n");
+    let pid = spawn(&user, "worker", &script, &["--priority", "20"]);
+    let whole = user.run(&["wait", &pid]).expect(0).stdout;
+    assert!(whole.len() >= long.trim().len(), "{}", whole.len());
+    let killed = spawn(&user, "victim", NEVER, &[]);
+    user.run(&["kill", &killed]).expect(0);
+    user.run(&["wait", &killed]).expect(1);
+    let listed = || json(&user.run(&["ps", "-a", "-o", "json"]).expect(0).stdout);
+    let live = listed();
+    host.signal(rustix::process::Signal::TERM);
+    host.ended();
+    let stored = listed();
+    for (live, stored) in
+        live.as_array().expect("agents").iter().zip(stored.as_array().expect("agents"))
+    {
+        for key in ["pid", "name", "program", "model", "priority", "standing", "chain", "task"] {
+            assert_eq!(live[key], stored[key], "{key}");
+        }
+        assert_eq!(live["ending"]["how"], stored["ending"]["how"]);
+        assert_eq!(live["usage"]["model_calls"], stored["usage"]["model_calls"]);
+    }
+    assert_eq!(stored.as_array().map(Vec::len), Some(2));
+    assert_eq!(user.run(&["wait", &pid]).expect(0).stdout, whole);
+    assert_eq!(user.run(&["wait", "worker"]).expect(0).stdout, whole);
+    user.run(&["wait", &killed]).complains(1, &["was ended"]);
+    user.run(&["wait", "77"]).complains(2, &["no host is running"]);
+    user.run(&["ps"]).complains(2, &["no host is running"]);
+}
+
+#[test]
 fn an_agent_is_paused_resumed_reniced_and_ended() {
     let user = User::new();
     let _host = serve(&user, &[]);

@@ -151,6 +151,15 @@ pub struct Rows {
     pub rows: Vec<RowView>,
 }
 
+/// What an agent remembers is in the store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PagesKept {
+    /// The agent.
+    pub pid: Pid,
+    /// The context's id: the agent's chain.
+    pub context: String,
+}
+
 /// The limits of a scope, and what it has used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quota {
@@ -313,4 +322,19 @@ impl Problem {
     pub fn new(blame: Blame, sentence: impl std::fmt::Display) -> Self {
         Self { blame, sentence: sentence.to_string() }
     }
+}
+
+/// The id of a checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Named {
+    /// `PID.ROW`.
+    pub id: String,
+}
+
+/// A fork to be made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fork {
+    /// What it is called; its source's name with `-fork` where it is left out.
+    pub name: Option<String>,
 }

@@ -14,6 +14,7 @@ use crate::config::{Config, Time};
 use crate::kernel::agents::Agents;
 use crate::kernel::{Kernel, SessionOptions};
 use crate::model::{ModelError, ModelOptions, Models};
+use crate::pager::Tokenizer;
 use crate::types::{Ending, Pid, ProcessView, Standing, Waiting};
 
 /// What makes a run an agent's.
@@ -69,8 +70,17 @@ pub struct AgentArgs {
     #[arg(long, value_name = "TIME", default_value = "60s")]
     pub patience: Time,
     /// Tokens of its prompts; what its model's window leaves unless said
-    #[arg(long, value_name = "TOKENS")]
-    pub context_tokens: Option<u64>,
+    #[arg(long, value_name = "TOKENS", alias = "context-tokens")]
+    pub context_budget: Option<u64>,
+    /// How tokens are counted: o200k, cl100k or chars4; o200k unless said
+    #[arg(long, value_name = "NAME")]
+    pub tokenizer: Option<Tokenizer>,
+    /// Recall no pages by itself: the agent and its model may ask for them all the same
+    #[arg(long)]
+    pub no_auto_recall: bool,
+    /// A model that summarises what leaves the window, within the agent's own budgets
+    #[arg(long, value_name = "MODEL")]
+    pub summarise: Option<String>,
 }
 
 /// US dollars as millionths.
@@ -117,7 +127,10 @@ impl AgentArgs {
             (self.owner.is_some(), "--owner"),
             (self.max_time.is_some(), "--max-time"),
             (self.cpu.is_some(), "--cpu"),
-            (self.context_tokens.is_some(), "--context-tokens"),
+            (self.context_budget.is_some(), "--context-budget"),
+            (self.tokenizer.is_some(), "--tokenizer"),
+            (self.no_auto_recall, "--no-auto-recall"),
+            (self.summarise.is_some(), "--summarise"),
         ];
         flags.into_iter().find_map(|(given, flag)| given.then_some(flag))
     }
@@ -156,7 +169,10 @@ impl AgentArgs {
             owner: self.owner,
             max_time: self.max_time,
             cpu_percent: self.cpu,
-            context_tokens: self.context_tokens,
+            context_tokens: self.context_budget,
+            tokenizer: self.tokenizer.unwrap_or_default(),
+            no_auto_recall: self.no_auto_recall,
+            summarise: self.summarise.clone(),
         };
         spec.check().map_err(|what| Failure::usage(as_flag(&what)))?;
         Ok(spec)
@@ -167,6 +183,7 @@ impl AgentArgs {
 fn as_flag(what: &str) -> String {
     match what.split_once(" is 0;") {
         Some(("max_microdollars", rest)) => format!("--max-cost is 0;{rest}"),
+        Some(("context_tokens", rest)) => format!("--context-budget is 0;{rest}"),
         Some((key, rest)) => format!("--{} is 0;{rest}", key.replace('_', "-")),
         None => what.to_owned(),
     }
@@ -217,7 +234,8 @@ pub async fn run(
     let pid = agents.spawn_first(spawn).await.map_err(|error| {
         let code = match &error {
             crate::kernel::agents::SpawnError::Limit(_) => Code::Limit,
-            crate::kernel::agents::SpawnError::Refused(_) => Code::Usage,
+            crate::kernel::agents::SpawnError::Refused(_)
+            | crate::kernel::agents::SpawnError::Window { .. } => Code::Usage,
             crate::kernel::agents::SpawnError::Journal(_) => Code::Host,
         };
         Failure::new(code, error)

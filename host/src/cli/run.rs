@@ -200,9 +200,8 @@ async fn command(
         }
     };
     kernel.close_session(session, outcome).await?;
-    if code != Code::Guest(0) {
-        render::tell_denials(&denials);
-    }
+    // Also of a run that went well: a command may pass over what it was refused.
+    render::tell_denials(&denials);
     // A command's own code stays: it may have failed of something else than the limit.
     let sentence = match (code, limit) {
         (Code::Guest(1..), Some(limit)) if sentence.is_empty() => limit.to_string(),

@@ -104,7 +104,7 @@ async fn run_in(
 fn code_of_birth(error: &SpawnError) -> Code {
     match error {
         SpawnError::Limit(_) => Code::Limit,
-        SpawnError::Refused(_) => Code::Usage,
+        SpawnError::Refused(_) | SpawnError::Window { .. } => Code::Usage,
         SpawnError::Journal(_) => Code::Host,
     }
 }

@@ -8,9 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{Config, LimitsTable, Time, ZERO, plugins};
 use crate::capability::grant::{Capability, Grant, Scope};
-use crate::kernel::agents::{AgentOptions, FindProgram, Held, Holdings, Spawn};
+use crate::kernel::agents::{AgentOptions, FindProgram, Held, Holdings, MemoryOptions, Spawn};
 use crate::kernel::{Fault, Kernel, SessionOptions};
 use crate::model::{ModelError, Models};
+use crate::pager::Tokenizer;
 use crate::scheduler::{Limits, OwnerId, Priority};
 
 /// One agent, as `--task` and its flags, `spawn`, or a table of `team.toml` describe it.
@@ -59,7 +60,14 @@ pub struct AgentSpec {
     /// CPU that it, its tools and its children may use at most, in percent of one core.
     pub cpu_percent: Option<u16>,
     /// Tokens of its prompts; what its model's window leaves where it is left out.
+    #[serde(alias = "context_budget")]
     pub context_tokens: Option<u64>,
+    /// How tokens are counted: `o200k`, `cl100k` or `chars4`.
+    pub tokenizer: Tokenizer,
+    /// No pages are recalled by themselves for each user turn.
+    pub no_auto_recall: bool,
+    /// The model that summarises what leaves the window: `provider/model` or `script:FILE`.
+    pub summarise: Option<String>,
 }
 
 /// Why a description is none of an agent: one sentence, and whose fault it is.
@@ -94,6 +102,10 @@ impl AgentSpec {
         self.check().map_err(SpecError::Usage)?;
         let program = load(config, kernel, &self.program).await?;
         let endpoint = models.resolve(self.model.as_deref())?;
+        let summariser = match &self.summarise {
+            Some(model) => Some(models.resolve(Some(model))?),
+            None => None,
+        };
         let priority = match self.priority {
             None => Priority::default(),
             // Checked above.
@@ -121,6 +133,11 @@ impl AgentSpec {
             budget: self.budget(),
             windows: self.windows(),
             cpu_share_permille: self.cpu_percent.map(|percent| percent.saturating_mul(10)),
+            memory: MemoryOptions {
+                tokenizer: self.tokenizer,
+                auto_recall: !self.no_auto_recall,
+                summarise: summariser,
+            },
         };
         Ok(Spawn {
             name,
@@ -132,6 +149,7 @@ impl AgentSpec {
             endpoint,
             holdings,
             context_tokens: self.context_tokens,
+            remembers: None,
         })
     }
 
@@ -230,7 +248,7 @@ async fn load(config: &Config, kernel: &Kernel, wanted: &str) -> Result<Held, Sp
     let found = plugins::find(wanted, &config.plugin_path)
         .map_err(|error| SpecError::Plugin(error.to_string()))?;
     let plugin = kernel
-        .load(&found.name, found.bytes)
+        .load_kept(&found.name, found.bytes)
         .await
         .map_err(|fault| SpecError::Plugin(format!("{}: {fault}", found.origin)))?;
     let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };

@@ -15,8 +15,10 @@ pub fn anchor(spec: &mut AgentSpec, base: &Path) -> Result<(), String> {
     for plugin in &mut spec.plugins {
         *plugin = program(plugin, base);
     }
-    if let Some(file) = spec.model.as_deref().and_then(|model| model.strip_prefix("script:")) {
-        spec.model = Some(format!("script:{}", below(base, Path::new(file)).display()));
+    for model in [&mut spec.model, &mut spec.summarise] {
+        if let Some(file) = model.as_deref().and_then(|model| model.strip_prefix("script:")) {
+            *model = Some(format!("script:{}", below(base, Path::new(file)).display()));
+        }
     }
     for text in &mut spec.allow {
         *text = grant(text, base)?;
@@ -74,6 +76,7 @@ mod tests {
             program: "./agents/a.wasm".into(),
             plugins: vec!["files".into(), "tools/b.wat".into(), "/c.wasm".into()],
             model: Some("script:demo.toml".into()),
+            summarise: Some("script:sum.toml".into()),
             allow: vec![
                 "read:./data:/w".into(),
                 "files@write:out".into(),
@@ -88,6 +91,7 @@ mod tests {
         assert_eq!(spec.program, "/base/agents/a.wasm");
         assert_eq!(spec.plugins, ["files", "/base/tools/b.wat", "/c.wasm"]);
         assert_eq!(spec.model.as_deref(), Some("script:/base/demo.toml"));
+        assert_eq!(spec.summarise.as_deref(), Some("script:/base/sum.toml"));
         let allow = [
             "read:/base/data:/w",
             "files@write:/base/out:/out",

@@ -4,6 +4,9 @@
 //! its model and its children are reached through its own gate; its rows are one chain.
 
 mod birth;
+mod bounds;
+mod charter;
+mod checkpoint;
 mod death;
 mod desk;
 mod embedding;
@@ -12,24 +15,42 @@ mod figures;
 mod inference;
 mod memory;
 mod operate;
+mod paging;
+mod past;
 mod patience;
+mod player;
 mod process;
+mod reason;
+mod recall_tools;
+mod record;
+mod recovery;
+mod stored;
+mod summary;
 mod tools;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+pub use self::checkpoint::{Checkpoint, checkpoints};
+pub use self::memory::Setting;
 pub use self::operate::OperateError;
+pub(super) use self::past::Past;
+pub(super) use self::player::{Played, Player};
 pub use self::process::Holdings;
+pub use self::recovery::Recovered;
+pub use self::stored::{stored, stored_in};
 pub use self::tools::Held;
 
 use self::process::Process;
+use self::recovery::Stopped;
 use super::executor::Executor;
 pub use super::executor::Latency;
 use super::{Fault, Kernel, Parts, Plugin};
 use crate::model::{Endpoint, Models};
+use crate::pager::{Factor, Tokenizer};
 use crate::sandbox::Ended;
 use crate::sandbox::engine::instances_max;
 use crate::scheduler::{Event, Options, OwnerId, Priority, ProviderId};
@@ -64,16 +85,26 @@ pub struct AgentOptions {
     pub task_bytes_max: usize,
     /// Bytes of all pages of one agent.
     pub stored_bytes_max: u64,
+    /// Bytes of content that the windows of all agents hold together; more waits for room. What is
+    /// in no window is in the store alone.
+    pub resident_bytes_max: u64,
     /// Agents whose guests are there at once; those above wait for one to end.
     pub live_max: u32,
     /// Agents that have ended and are still shown.
     pub exited_max: usize,
     /// Bytes of their answers and tasks together.
     pub exited_bytes_max: usize,
+    /// Whether a later host takes its agents up where they stood.
+    pub resumes: bool,
+    /// Agents whose journals are played back at once.
+    pub replays_max: usize,
 }
 
 /// Guests that are left to the tools of agents, however many agents there are.
 const TOOL_INSTANCES: u32 = 200;
+
+/// Models of which the count is remembered.
+const MODELS_MAX: usize = 1_000;
 
 impl AgentOptions {
     /// These models and programs, and the defaults.
@@ -91,9 +122,12 @@ impl AgentOptions {
             message_bytes_max: 1 << 20,
             task_bytes_max: 1 << 20,
             stored_bytes_max: 256 << 20,
+            resident_bytes_max: 2 << 30,
             live_max: instances_max().saturating_sub(TOOL_INSTANCES).max(1),
             exited_max: 1_024,
             exited_bytes_max: 64 << 20,
+            resumes: false,
+            replays_max: 64,
         }
     }
 }
@@ -119,6 +153,25 @@ pub struct Spawn {
     pub holdings: Holdings,
     /// Tokens of its prompts; none for what its model's window leaves.
     pub context_tokens: Option<u64>,
+    /// How it remembered, where it lived before; none for a new one.
+    pub remembers: Option<Setting>,
+}
+
+/// How an agent remembers.
+#[derive(Clone, Debug)]
+pub struct MemoryOptions {
+    /// How tokens are counted.
+    pub tokenizer: Tokenizer,
+    /// Whether pages are recalled by themselves for each user turn.
+    pub auto_recall: bool,
+    /// The model that says what left the window; none leaves it at the stubs.
+    pub summarise: Option<Endpoint>,
+}
+
+impl Default for MemoryOptions {
+    fn default() -> Self {
+        Self { tokenizer: Tokenizer::default(), auto_recall: true, summarise: None }
+    }
 }
 
 /// Why an agent was not born.
@@ -130,6 +183,14 @@ pub enum SpawnError {
     /// What was asked cannot be.
     #[error("{0}")]
     Refused(String),
+    /// The window has no room for its task.
+    #[error("{sentence}")]
+    Window {
+        /// What there is for a prompt.
+        tokens: u64,
+        /// What would do.
+        sentence: String,
+    },
     /// It could not be written down.
     #[error("{0}")]
     Journal(String),
@@ -145,8 +206,16 @@ pub struct Agents {
 
 struct Own {
     executor: Executor,
+    /// Bytes of content in the windows of all.
+    resident_bytes: AtomicU64,
+    /// What models count a counted token as, by their names.
+    factors: Mutex<HashMap<String, Factor>>,
     /// One permit for each guest that may be there.
     live: tokio::sync::Semaphore,
+    /// One permit for each journal that is played back.
+    replays: Arc<tokio::sync::Semaphore>,
+    /// Programs that agents run or ran, by their hashes.
+    loaded: Mutex<HashMap<String, Weak<Plugin>>>,
     live_max: u32,
     table: Mutex<Table>,
     /// The names of providers; their places are their numbers.
@@ -157,7 +226,11 @@ struct Own {
 #[derive(Default)]
 struct Table {
     processes: BTreeMap<Pid, Arc<Process>>,
+    /// The numbers that are left of those that were taken.
     next_pid: u64,
+    pids_end: u64,
+    /// Agents that could not be taken up, each with its chain and the reason.
+    stopped: BTreeMap<Pid, Stopped>,
     /// In the order of their ends, with the bytes that each keeps.
     exited: VecDeque<(Pid, usize)>,
     exited_bytes: usize,
@@ -187,12 +260,16 @@ impl Agents {
         let live = options.live_max.min(room.saturating_sub(TOOL_INSTANCES).max(1));
         let own = Own {
             executor,
+            resident_bytes: AtomicU64::new(0),
+            factors: Mutex::default(),
             live: tokio::sync::Semaphore::new(
                 usize::try_from(live)
                     .unwrap_or(usize::MAX)
                     .min(tokio::sync::Semaphore::MAX_PERMITS),
             ),
             live_max: live,
+            replays: Arc::new(tokio::sync::Semaphore::new(options.replays_max.max(1))),
+            loaded: Mutex::default(),
             table: Mutex::default(),
             providers: Mutex::default(),
             runtime: tokio::runtime::Handle::current(),
@@ -243,7 +320,32 @@ impl Agents {
     async fn program(&self, name: &str) -> Result<Arc<Plugin>, String> {
         let bytes = (self.options.programs)(name)?;
         let kernel = self.kernel();
-        kernel.load(name, bytes).await.map_err(|fault| fault.to_string())
+        kernel.load_kept(name, bytes).await.map_err(|fault| fault.to_string())
+    }
+
+    /// A program that some agent has loaded already.
+    fn loaded(&self, hash: &str) -> Option<Arc<Plugin>> {
+        let loaded = self.own.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        loaded.get(hash).and_then(Weak::upgrade)
+    }
+
+    fn remember_loaded(&self, plugin: &Arc<Plugin>) {
+        let mut loaded = self.own.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        loaded.retain(|_, plugin| plugin.strong_count() > 0);
+        loaded.insert(plugin.program().hash.to_string(), Arc::downgrade(plugin));
+    }
+
+    /// What was learnt of a model's count; new agents begin with it.
+    fn factor(&self, model: &str) -> Factor {
+        let factors = self.own.factors.lock().unwrap_or_else(PoisonError::into_inner);
+        factors.get(model).copied().unwrap_or_default()
+    }
+
+    fn learnt(&self, model: &str, factor: Factor) {
+        let mut factors = self.own.factors.lock().unwrap_or_else(PoisonError::into_inner);
+        if factors.len() < MODELS_MAX || factors.contains_key(model) {
+            factors.insert(model.to_owned(), factor);
+        }
     }
 
     /// The number of a model's provider, which has its slots from the first time it is named.

@@ -75,6 +75,17 @@ pub struct Session {
     limit: std::sync::Mutex<Option<LimitHit>>,
 }
 
+/// Where a call of an agent comes from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Origin {
+    /// Its number, which a call that is sent again after a crash keeps.
+    pub(super) id: CallId,
+    /// Its place in the question that it is part of.
+    pub(super) member: u32,
+    /// The row of the chain in which a model's reply asked for it.
+    pub(super) asked_by: Option<u64>,
+}
+
 /// A call that was taken on, with its gate.
 pub(super) struct Call {
     id: CallId,
@@ -126,6 +137,8 @@ impl Session {
         plugin: Arc<Plugin>,
         options: SessionOptions,
     ) -> Result<Self, Fault> {
+        // A grant that cannot be given leaves nothing open behind it.
+        let authority = authority_of(&plugin, &options)?;
         let program = &plugin.program;
         let written: Vec<String> = options.grants.iter().map(|(_, text)| text.clone()).collect();
         let chain = journal.chain(Opening {
@@ -134,7 +147,7 @@ impl Session {
             host_version: env!("CARGO_PKG_VERSION"),
             grants: &written,
         });
-        Self::open_in(chain, plugin, options)
+        Ok(Self::with(authority, chain, plugin, options))
     }
 
     /// Opens a session that is written down in a chain that is open already: an agent's.
@@ -143,20 +156,17 @@ impl Session {
         plugin: Arc<Plugin>,
         options: SessionOptions,
     ) -> Result<Self, Fault> {
-        let program = &plugin.program;
-        let asks = program.manifest.as_ref().map(|manifest| manifest.asks()).transpose();
-        let asks = asks.map_err(Fault::Caller)?;
-        let grants: Vec<Grant> = options.grants.iter().map(|(grant, _)| grant.clone()).collect();
-        let hash = program.hash.to_string();
-        // What a manifest or a file calls itself earns no grant that was meant for another.
-        let meant = |plugin: &str| {
-            options.known_as.as_deref() == Some(plugin)
-                || (plugin.len() >= HASH_CHARS_MIN && hash.starts_with(plugin))
-        };
-        let authority = Authority::for_plugin(&meant, asks, &grants, &options.denied_paths)
-            .map_err(|error| Fault::Caller(error.to_string()))?;
-        let authority = Arc::new(authority);
-        Ok(Self {
+        let authority = authority_of(&plugin, &options)?;
+        Ok(Self::with(authority, chain, plugin, options))
+    }
+
+    fn with(
+        authority: Arc<Authority>,
+        chain: Chain,
+        plugin: Arc<Plugin>,
+        options: SessionOptions,
+    ) -> Self {
+        Self {
             plugin,
             options,
             authority,
@@ -164,7 +174,7 @@ impl Session {
             total: Default::default(),
             denials: Default::default(),
             limit: Default::default(),
-        })
+        }
     }
 
     /// The plugin that it is opened on.
@@ -198,29 +208,41 @@ impl Session {
         &self,
         tool: &Definition,
         arguments: &str,
+        origin: Option<Origin>,
     ) -> Result<Call, JournalError> {
         // What may not happen twice is on the disk before it happens once.
         let again = tool.behaviour.read_only || tool.behaviour.idempotent;
         let class = if again { Class::Queued } else { Class::Synced };
-        self.accept(&tool.name, arguments, class).await
+        let id = origin.map_or_else(CallId::fresh, |origin| origin.id);
+        let more = match origin {
+            Some(Origin { member, asked_by, .. }) => {
+                let by = asked_by.map(|row| format!(r#","asked_by":{row}"#)).unwrap_or_default();
+                format!(r#","member":{member},"again":{again}{by}"#)
+            }
+            None => String::new(),
+        };
+        self.accept(id, &tool.name, arguments, &more, class).await
     }
 
     /// Takes a run of a command on.
     pub(super) async fn accept_run(&self, arguments: &[String]) -> Result<Call, JournalError> {
-        self.accept("run", &arguments.join("\0"), Class::Queued).await
+        let (id, arguments) = (CallId::fresh(), arguments.join("\0"));
+        self.accept(id, "run", &arguments, "", Class::Queued).await
     }
 
+    /// `more` is what else its row says, as JSON that goes on an object.
     async fn accept(
         &self,
+        id: CallId,
         target: &str,
         arguments: &str,
+        more: &str,
         class: Class,
     ) -> Result<Call, JournalError> {
-        let id = CallId::fresh();
         // The hash proves which arguments they were; they themselves may hold secrets.
         let hash = blake3::hash(arguments.as_bytes());
         let body = format!(
-            r#"{{"arguments_blake3":"{}","arguments_bytes":{}}}"#,
+            r#"{{"arguments_blake3":"{}","arguments_bytes":{}{more}}}"#,
             hash.to_hex(),
             arguments.len()
         );
@@ -232,7 +254,8 @@ impl Session {
     fn gate(&self, id: CallId, authority: Arc<Authority>) -> Arc<Gate> {
         let rows = self.options.limits.hit(LimitName::Rows);
         let hash = self.plugin.program.hash;
-        Arc::new(Gate::new(authority, self.chain.clone(), id, hash, rows))
+        let gate = Gate::new(authority, self.chain.clone(), id, hash, rows);
+        Arc::new(gate.of(&self.plugin.program.name))
     }
 
     fn row<'a>(&'a self, kind: RowKind, call: CallId, target: &'a str) -> Row<'a> {
@@ -335,6 +358,23 @@ impl Session {
         self.chain.close(Closing { outcome, usage: &usage }, Class::Queued).await?;
         Ok(())
     }
+}
+
+/// What the operator gives to this plugin, of what it asks for.
+fn authority_of(plugin: &Plugin, options: &SessionOptions) -> Result<Arc<Authority>, Fault> {
+    let program = &plugin.program;
+    let asks = program.manifest.as_ref().map(|manifest| manifest.asks()).transpose();
+    let asks = asks.map_err(Fault::Caller)?;
+    let grants: Vec<Grant> = options.grants.iter().map(|(grant, _)| grant.clone()).collect();
+    let hash = program.hash.to_string();
+    // What a manifest or a file calls itself earns no grant that was meant for another.
+    let meant = |plugin: &str| {
+        options.known_as.as_deref() == Some(plugin)
+            || (plugin.len() >= HASH_CHARS_MIN && hash.starts_with(plugin))
+    };
+    Authority::for_plugin(&meant, asks, &grants, &options.denied_paths)
+        .map(Arc::new)
+        .map_err(|error| Fault::Caller(error.to_string()))
 }
 
 /// The pairs whose names the grants mean.

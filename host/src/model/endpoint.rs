@@ -26,6 +26,8 @@ pub use embed::Embeddings;
 #[derive(Clone)]
 pub struct Endpoint {
     inner: Arc<Inner>,
+    /// How it was asked for.
+    address: Arc<str>,
 }
 
 struct Inner {
@@ -77,6 +79,19 @@ impl Shared {
     }
 }
 
+/// Cache breakpoints of one request, where they are said: Anthropic's bound, and that of those who
+/// serve its models.
+const BREAKPOINTS_MAX: usize = 4;
+
+/// How a provider caches the beginnings of prompts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Caching {
+    /// Breakpoints of one request at most; 0 where it caches by itself.
+    pub breakpoints_max: usize,
+    /// A shorter prefix is not cached, in tokens.
+    pub prefix_tokens_min: u64,
+}
+
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Endpoint").field("name", &self.inner.name).finish_non_exhaustive()
@@ -93,7 +108,8 @@ impl Endpoint {
         let model = remote.model.as_deref().unwrap_or("(first listed)");
         let (name, provider) = (format!("{provider}/{model}"), provider.to_owned());
         let route = Route::Remote(Box::new(remote));
-        Self { inner: Arc::new(Inner { name, provider, facts, route, options }) }
+        let address = name.as_str().into();
+        Self { inner: Arc::new(Inner { name, provider, facts, route, options }), address }
     }
 
     pub(super) fn scripted(
@@ -103,7 +119,19 @@ impl Endpoint {
     ) -> Self {
         let (name, provider) = (script.name().to_owned(), "script".to_owned());
         let route = Route::Script(script);
-        Self { inner: Arc::new(Inner { name, provider, facts, route, options }) }
+        let address = name.as_str().into();
+        Self { inner: Arc::new(Inner { name, provider, facts, route, options }), address }
+    }
+
+    /// The same endpoint, asked for as this.
+    pub(super) fn asked_for(mut self, address: &str) -> Self {
+        self.address = address.into();
+        self
+    }
+
+    /// What [`Models::resolve`](super::Models::resolve) gives this endpoint for, also another day.
+    pub fn address(&self) -> &str {
+        &self.address
     }
 
     /// `provider/model`; `script/NAME` for a script.
@@ -124,6 +152,22 @@ impl Endpoint {
     /// How many tokens a reply can have.
     pub fn output_max(&self) -> u32 {
         self.inner.facts.output_tokens_max
+    }
+
+    /// How its provider caches prompts.
+    pub fn caching(&self) -> Caching {
+        let quirks = &self.inner.facts.quirks;
+        let said = match &self.inner.route {
+            Route::Script(_) => true,
+            Route::Remote(remote) => match remote.wire {
+                Wire::Anthropic => true,
+                Wire::Chat => quirks.cache_control,
+            },
+        };
+        Caching {
+            breakpoints_max: if said { BREAKPOINTS_MAX } else { 0 },
+            prefix_tokens_min: quirks.cache_tokens_min,
+        }
     }
 
     /// What tokens cost here, in millionths of a US dollar; none without a price.

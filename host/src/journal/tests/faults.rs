@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::storage::{
-    Answer, Batch, Bucket, ChainHead, Compacted, Durability, KeyPage, KeyValue, Pair, PairKey,
-    SchemaVersions, StoreHead, Tally,
+    Answer, Batch, Bodies, Bucket, ChainHead, Compacted, Durability, KeyPage, KeyValue, PackedBody,
+    Pages, Pair, PairKey, ProcessRange, ProcessRecord, Processes, SchemaVersions, StoreHead, Tally,
 };
 use futures::FutureExt;
 use std::sync::Mutex;
@@ -76,12 +76,36 @@ impl KeyValue for Faulty {
     }
 }
 
+impl Bodies for Faulty {
+    fn bodies<'a>(&'a self, hashes: &'a [Digest]) -> Answer<'a, Vec<PackedBody>> {
+        self.inner.bodies(hashes)
+    }
+    fn has_body(&self, hash: Digest) -> Answer<'_, bool> {
+        self.inner.has_body(hash)
+    }
+    fn body_page(&self, after: Option<Digest>) -> Answer<'_, Vec<PackedBody>> {
+        self.inner.body_page(after)
+    }
+}
+
+impl Processes for Faulty {
+    fn take_pids(&self, count: u64) -> Answer<'_, u64> {
+        self.inner.take_pids(count)
+    }
+    fn processes(&self, range: ProcessRange) -> Answer<'_, Vec<ProcessRecord>> {
+        self.inner.processes(range)
+    }
+}
+
 impl Storage for Faulty {
     fn name(&self) -> String {
         self.inner.name()
     }
     fn append<'a>(&'a self, batch: &'a Batch, durability: Durability) -> Answer<'a, ()> {
         self.write(batch, durability).boxed()
+    }
+    fn pages(&self) -> &dyn Pages {
+        self.inner.pages()
     }
     fn head(&self) -> Answer<'_, StoreHead> {
         self.inner.head()
@@ -98,6 +122,10 @@ impl Storage for Faulty {
     fn tally(&self, chain: i64) -> Answer<'_, Vec<Tally>> {
         self.inner.tally(chain)
     }
+    fn documents(&self) -> &dyn crate::storage::Documents {
+        self.inner.documents()
+    }
+
     fn schema(&self) -> SchemaVersions {
         self.inner.schema()
     }

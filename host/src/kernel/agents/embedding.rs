@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::Agents;
-use super::inference::{failure, ledger_usage, price_of, rejected};
+use super::inference::{CallEnd, failure, ledger_usage, price_of, rejected};
 use super::patience::Patience;
 use super::process::Process;
 use crate::capability::names::NameRequest;
@@ -77,6 +77,8 @@ impl Agents {
                 return Ok(None);
             }
         };
+        let input = endpoint.embed_demand(texts).input;
+        self.reserve(process, endpoint, input, 0).await?;
         self.tell(Event::ModelSent(ticket))?;
         let (answer, signal) = tokio::select! {
             answer = endpoint.embed(texts, place) => (Some(answer), None),
@@ -85,7 +87,7 @@ impl Agents {
         if let Some(Err(error)) = &answer
             && let Some(wait) = patience.holds(error)
         {
-            self.record(process, endpoint, &TokenUsage::default(), Some(error)).await?;
+            self.record(process, endpoint, &CallEnd::held(error)).await?;
             self.hold(ticket, wait)?;
             return Ok(None);
         }
@@ -96,8 +98,13 @@ impl Agents {
         };
         self.charge(process, &usage);
         self.tell(Event::ModelEnded { ticket, ending, usage: ledger_usage(&usage) })?;
-        self.record(process, endpoint, &usage, answer.as_ref().and_then(|a| a.as_ref().err()))
-            .await?;
+        let end = CallEnd {
+            usage,
+            answered: ending == ModelEnding::Finished,
+            error: answer.as_ref().and_then(|answer| answer.as_ref().err()),
+            ..CallEnd::default()
+        };
+        self.record(process, endpoint, &end).await?;
         match (answer, ending) {
             (Some(answer), _) => Ok(Some(answer)),
             (None, ModelEnding::Cut) => Ok(None),

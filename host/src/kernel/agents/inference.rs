@@ -1,15 +1,20 @@
 //! `aos:agent/model`: one call of a model, from the wish to the reply. The scheduler says when,
 //! pacing says whether the provider takes it now, the ledger is told what it used.
 
-use std::sync::Arc;
-use std::time::Duration;
+mod books;
+mod words;
 
+use std::sync::Arc;
+
+pub(super) use self::books::{CallEnd, ledger_usage, price_of};
+pub(super) use self::words::{failure, rejected};
+use self::words::{reply_of, too_large};
 use super::Agents;
-use super::memory::{answered, message};
+use super::memory::message;
 use super::patience::Patience;
 use super::process::Process;
+use super::reason::{Asked, SAID_CHARS_MAX};
 use crate::capability::names::NameRequest;
-use crate::journal::{Body, Class, Row, RowKind};
 use crate::kernel::executor::{Call, Signal};
 use crate::model::{
     self, Admission, Caller, Completion, Endpoint, ModelError, Request, Role, Spent, Stop,
@@ -17,9 +22,7 @@ use crate::model::{
 };
 use crate::sandbox::Ended;
 use crate::sandbox::agent::model as wit;
-use crate::scheduler::{
-    Event, ModelCall, ModelEnding, ModelUsage, Price, Quota, Rejection, Ticket,
-};
+use crate::scheduler::{Event, ModelCall, ModelEnding};
 use crate::types::Waiting;
 
 /// How one start of a call came out.
@@ -45,27 +48,17 @@ impl Agents {
             Ok(request) => request,
             Err(error) => return Ok(Err(error)),
         };
-        {
-            let mut memory = process.memory();
-            let prompt = match memory.prompt() {
-                Ok(prompt) => prompt,
-                Err(error) => {
-                    tracing::debug!(agent = %process.pid, %error, "the window is too small");
-                    return Ok(Err(too_large(&endpoint)));
-                }
-            };
-            memory.sent();
-            request.system = prompt.system;
-            request.messages = prompt.messages;
-            request.cache_breakpoints = prompt.breakpoints;
+        if let Err(error) = self.page_in(process, &endpoint, &mut request).await? {
+            let room = self.room_now(process, &endpoint);
+            return Ok(Err(too_large(&error, room)));
         }
         let completion = match self.infer(process, &endpoint, request).await? {
             Ok(completion) => completion,
             Err(error) => return Ok(Err(error)),
         };
+        let usage = completion.usage;
         let mut reply = reply_of(completion);
-        let appended = process.memory().append_reply(&reply.parts);
-        match appended {
+        match self.settle_reply(process, &endpoint, &reply.parts, &usage) {
             Ok(pages) => reply.pages = pages,
             Err(error) => {
                 let what = format!("the reply does not fit the context: {error:?}");
@@ -181,7 +174,7 @@ impl Agents {
             caller: Caller {
                 agent: process.name.clone(),
                 instance: process.pid.0,
-                answered: Some(process.state().usage.model_calls),
+                answered: Some(process.state().replies),
             },
             timeout: options.timeout_ms.map(std::time::Duration::from_millis),
             ..Request::default()
@@ -189,7 +182,7 @@ impl Agents {
     }
 
     /// Waits for a slot, makes the call, and settles it.
-    async fn infer(
+    pub(super) async fn infer(
         &self,
         process: &Arc<Process>,
         endpoint: &Endpoint,
@@ -249,6 +242,8 @@ impl Agents {
                 return Ok(Attempt::Again);
             }
         };
+        let output = request.max_output_tokens.map_or(0, u64::from);
+        self.reserve(process, endpoint, demand.input, output).await?;
         self.tell(Event::ModelSent(ticket))?;
         let mut spent = Spent::of(demand);
         let (answer, signal) = {
@@ -262,7 +257,7 @@ impl Agents {
             && spent.usage() == TokenUsage::default()
             && let Some(wait) = patience.holds(error)
         {
-            self.record(process, endpoint, &TokenUsage::default(), Some(error)).await?;
+            self.record(process, endpoint, &CallEnd::held(error)).await?;
             self.hold(ticket, wait)?;
             return Ok(Attempt::Again);
         }
@@ -274,12 +269,20 @@ impl Agents {
         };
         self.charge(process, &usage);
         self.tell(Event::ModelEnded { ticket, ending, usage: ledger_usage(&usage) })?;
-        self.record(process, endpoint, &usage, answer.as_ref().and_then(|a| a.as_ref().err()))
-            .await?;
+        let end = CallEnd {
+            usage,
+            answered: ending == ModelEnding::Finished,
+            said: answer.as_ref().and_then(|answer| answer.as_ref().ok()).map(said),
+            error: answer.as_ref().and_then(|answer| answer.as_ref().err()),
+            ..CallEnd::default()
+        };
+        let row = self.record(process, endpoint, &end).await?;
         Ok(match (answer, ending) {
             (Some(answer), _) => {
-                if answer.is_ok() {
-                    process.state().usage.model_calls += 1;
+                if let Ok(reply) = &answer {
+                    let mut state = process.state();
+                    state.usage.model_calls += 1;
+                    state.asked = Asked::of(row, reply);
                 }
                 Attempt::Answered(answer)
             }
@@ -287,74 +290,11 @@ impl Agents {
             (None, ModelEnding::Finished | ModelEnding::Failed) => Attempt::Aborted,
         })
     }
-
-    /// The started call goes back to its place: its provider takes nothing for so long.
-    pub(super) fn hold(&self, ticket: Ticket, wait: Duration) -> Result<(), Ended> {
-        let wait_ns = u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX);
-        let until = self.executor().now().after_ns(wait_ns);
-        self.tell(Event::ModelPaced { ticket, until })
-    }
-
-    /// Adds a call to what the agent has used.
-    pub(super) fn charge(&self, process: &Process, usage: &TokenUsage) {
-        let mut state = process.state();
-        let total = &mut state.usage;
-        total.input_tokens = total.input_tokens.saturating_add(usage.prompt());
-        total.output_tokens = total.output_tokens.saturating_add(usage.output);
-        total.cache_read_tokens = total.cache_read_tokens.saturating_add(usage.cache_read);
-        let cost = usage.cost_microdollars.unwrap_or(0);
-        total.cost_microdollars = total.cost_microdollars.saturating_add(cost);
-    }
-
-    /// The row that says what a call used.
-    pub(super) async fn record(
-        &self,
-        process: &Process,
-        endpoint: &Endpoint,
-        usage: &TokenUsage,
-        error: Option<&ModelError>,
-    ) -> Result<(), Ended> {
-        let body = serde_json::json!({
-            "error": error.map(ToString::to_string),
-            "usage": {
-                "input_tokens": usage.prompt(),
-                "output_tokens": usage.output,
-                "cache_read_tokens": usage.cache_read,
-                "cache_write_tokens": usage.cache_write,
-                "cost_microdollars": usage.cost_microdollars,
-                "estimated": usage.estimated,
-            },
-        });
-        let row = Row {
-            who: &process.name,
-            capability: "model",
-            target: endpoint.name(),
-            body: Body::Value(&body),
-            ..Row::new(RowKind::Outcome)
-        };
-        let written = process.chain.append(row, Class::Written).await;
-        written.map(|_| ()).map_err(|error| Ended::Journal(error.to_string()))
-    }
 }
 
-/// Prices are asked for a million tokens, so that they are whole numbers.
-pub(super) fn price_of(endpoint: &Endpoint) -> Price {
-    const MILLION: u64 = 1_000_000;
-    let of = |usage: TokenUsage| endpoint.price(&usage).unwrap_or(0);
-    Price {
-        input: of(TokenUsage { input: MILLION, ..TokenUsage::default() }),
-        cache_read: of(TokenUsage { cache_read: MILLION, ..TokenUsage::default() }),
-        output: of(TokenUsage { output: MILLION, ..TokenUsage::default() }),
-    }
-}
-
-pub(super) fn ledger_usage(usage: &TokenUsage) -> ModelUsage {
-    ModelUsage {
-        input_tokens: usage.prompt(),
-        output_tokens: usage.output,
-        cache_read_tokens: usage.cache_read,
-        microdollars: usage.cost_microdollars,
-    }
+/// How a reply begins, for its row.
+fn said(reply: &Completion) -> String {
+    reply.text().chars().take(SAID_CHARS_MAX).collect()
 }
 
 fn empty_completion() -> Completion {
@@ -363,96 +303,5 @@ fn empty_completion() -> Completion {
         parts: Vec::new(),
         stop: Stop::EndTurn,
         usage: TokenUsage::default(),
-    }
-}
-
-fn reply_of(completion: Completion) -> wit::Completion {
-    let usage = completion.usage;
-    wit::Completion {
-        model: completion.model,
-        parts: completion.parts.into_iter().map(answered).collect(),
-        stop: match completion.stop {
-            Stop::EndTurn => wit::StopReason::EndTurn,
-            Stop::ToolUse => wit::StopReason::ToolUse,
-            Stop::MaxOutput => wit::StopReason::MaxOutput,
-            Stop::StopSequence(text) => wit::StopReason::StopSequence(text),
-            Stop::Refusal(text) => wit::StopReason::Refusal(text),
-            Stop::Other(text) => wit::StopReason::Other(text),
-        },
-        usage: wit::Usage {
-            input_tokens: usage.prompt(),
-            output_tokens: usage.output,
-            reasoning_tokens: usage.reasoning,
-            cache_read_tokens: usage.cache_read,
-            cache_write_tokens: usage.cache_write,
-            cost_microdollars: usage.cost_microdollars,
-            estimated: usage.estimated,
-        },
-        pages: Vec::new(),
-    }
-}
-
-/// Of the model's own window: what the agent remembers must become smaller.
-fn too_large(endpoint: &Endpoint) -> wit::Error {
-    wit::Error::TooLarge(wit::Limit {
-        name: "window".into(),
-        value: endpoint.window(),
-        unit: "tokens".into(),
-        opens_in_ms: None,
-        remedy: "--context-tokens".into(),
-    })
-}
-
-pub(super) fn failure(endpoint: &Endpoint, error: &ModelError) -> wit::Error {
-    let text = error.to_string();
-    match error {
-        ModelError::TooLarge { .. } => too_large(endpoint),
-        ModelError::Refused { .. } => wit::Error::RefusedByPolicy(text),
-        ModelError::TimedOut { after, .. } => {
-            wit::Error::TimedOut(u64::try_from(after.as_millis()).unwrap_or(u64::MAX))
-        }
-        ModelError::BadRequest { .. } | ModelError::UnknownModel { .. } => {
-            wit::Error::InvalidRequest(text)
-        }
-        ModelError::Unauthorised { .. }
-        | ModelError::RateLimited { .. }
-        | ModelError::Overloaded { .. }
-        | ModelError::Unavailable { .. }
-        | ModelError::BrokenStream { .. } => wit::Error::Unavailable(text),
-    }
-}
-
-pub(super) fn rejected(why: &Rejection) -> wit::Error {
-    let limit = |name: &str, value: u64, unit: &str, remedy: &str| wit::Limit {
-        name: name.into(),
-        value,
-        unit: unit.into(),
-        opens_in_ms: None,
-        remedy: remedy.into(),
-    };
-    match why {
-        Rejection::RequestTooLarge { limit: most, .. } => {
-            wit::Error::TooLarge(limit("request", *most, "tokens", "--request-tokens"))
-        }
-        Rejection::WindowTooSmall { quota, limit: most, .. } => {
-            let (name, unit, remedy) = match quota {
-                Quota::WindowTokens => ("window-tokens", "tokens", "--window-tokens"),
-                Quota::WindowCalls => ("window-calls", "calls", "--window-calls"),
-                Quota::WindowMicrodollars => {
-                    ("window-cost", "microdollars", "quota set --window-cost")
-                }
-                Quota::TotalTokens => ("tokens", "tokens", "--max-tokens"),
-                Quota::TotalCalls => ("calls", "calls", "--max-calls"),
-                Quota::TotalMicrodollars => ("cost", "microdollars", "--max-cost"),
-                Quota::TotalWallMs => ("time", "milliseconds", "--max-time"),
-            };
-            wit::Error::QuotaExhausted(limit(name, *most, unit, remedy))
-        }
-        Rejection::TooManyCalls { limit: most } => {
-            let remedy = "fewer calls at once";
-            wit::Error::QuotaExhausted(limit("calls-at-once", u64::from(*most), "calls", remedy))
-        }
-        Rejection::NoProvider(text) => wit::Error::Unavailable(text.to_string()),
-        Rejection::Ending => wit::Error::Unavailable(why.to_string()),
     }
 }

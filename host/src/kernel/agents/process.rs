@@ -1,12 +1,15 @@
 //! One agent as the kernel keeps it: who it is, what it holds, where it stands, its mail.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use tokio::sync::{Notify, OnceCell};
 
 use super::memory::Memory;
+use super::past::Segment;
+use super::player::Player;
+use super::reason::Asked;
 use super::tools::{Held, Offer};
 use crate::capability::gate::Gate;
 use crate::journal::Chain;
@@ -14,8 +17,9 @@ use crate::kernel::{Plugin, Session, SessionOptions};
 use crate::model::Endpoint;
 use crate::sandbox::agent::process::{Exit, Message};
 use crate::sandbox::host::clock::AgentClock;
+use crate::sandbox::host::random::AgentRandom;
 use crate::sandbox::state::Turn;
-use crate::scheduler::{Exhausted, Limits, OwnerId, Priority};
+use crate::scheduler::{Amounts, Exhausted, Limits, OwnerId, Priority};
 use crate::types::{AgentUsage, Ending, Pid, Waiting};
 
 /// One agent.
@@ -36,6 +40,9 @@ pub(in crate::kernel) struct Process {
     pub(super) chain: Chain,
     pub(super) gate: Arc<Gate>,
     pub(super) memory: Mutex<Memory>,
+    /// Held while something of its memory is written, so that writes come in their order. The bytes
+    /// that it was counted to hold then.
+    pub(super) keeping: tokio::sync::Mutex<u64>,
     pub(super) offers: OnceCell<Vec<Offer>>,
     /// Of its tools, one a plugin, opened when first needed.
     pub(super) sessions: Mutex<Vec<(String, Arc<Session>)>>,
@@ -45,10 +52,19 @@ pub(in crate::kernel) struct Process {
     /// Told when it has ended.
     pub(super) exited: Notify,
     pub(super) began: Instant,
+    /// Milliseconds that it lived under earlier hosts.
+    pub(super) lived_before_ms: u64,
     pub(super) clock: AgentClock,
     pub(super) seed: [u8; 32],
+    pub(super) random: AgentRandom,
+    /// Whose budget it draws on besides its parent's: the agent that it was forked from.
+    pub(super) draws_on: Option<Pid>,
+    /// Its journal, while that is played back to it.
+    pub(super) player: tokio::sync::Mutex<Option<Player>>,
+    /// The rows of a journal that is still to be played back.
+    pub(super) segments: Mutex<Option<Vec<Segment>>>,
     /// Its turns on the processor, from when it was handed to the executor.
-    pub(super) turn: OnceLock<Arc<Turn>>,
+    pub(super) turn: Mutex<Option<Arc<Turn>>>,
     state: Mutex<State>,
 }
 
@@ -66,6 +82,8 @@ pub struct Holdings {
     /// CPU that it, its tools and its children may use together at most, in thousandths of one
     /// core; none is all.
     pub cpu_share_permille: Option<u16>,
+    /// How it and its children remember.
+    pub memory: super::MemoryOptions,
 }
 
 /// What changes while it lives.
@@ -75,6 +93,11 @@ pub(super) struct State {
     pub(super) paused: bool,
     pub(super) exhausted: Option<Exhausted>,
     pub(super) usage: AgentUsage,
+    /// What the model's newest reply asked for.
+    pub(super) asked: Asked,
+    /// Replies of models that it had, in the life that counts: a restore leads back, and a fork
+    /// begins with its source's.
+    pub(super) replies: u64,
     /// Why somebody is ending it.
     pub(super) killed: Option<String>,
     pub(super) ending: Option<Ending>,
@@ -83,6 +106,15 @@ pub(super) struct State {
     pub(super) children: Vec<Pid>,
     pub(super) messages: VecDeque<Message>,
     pub(super) exits: VecDeque<Exit>,
+    /// Messages on their way into the mailbox.
+    pub(super) incoming: usize,
+    pub(super) incoming_bytes: usize,
+    /// What children that are over used, with all below them.
+    pub(super) children_used: Amounts,
+    /// Why it stands still until a later host: its journal cannot be replayed.
+    pub(super) stopped: Option<String>,
+    /// Who waits until its instance is gone, to let it begin again.
+    pub(super) suspended: Option<tokio::sync::oneshot::Sender<()>>,
 }
 
 /// What a process starts from.
@@ -103,12 +135,16 @@ pub(super) struct Birth {
     pub(super) gate: Arc<Gate>,
     pub(super) memory: Memory,
     pub(super) seed: [u8; 32],
+    pub(super) clock: AgentClock,
+    pub(super) lived_before_ms: u64,
+    pub(super) draws_on: Option<Pid>,
 }
 
 impl Process {
     pub(super) fn new(birth: Birth) -> Self {
         let Birth { pid, name, parent, root, depth, owner, priority, weight, plugin, .. } = birth;
-        let Birth { task, endpoint, holdings, chain, gate, memory, seed, .. } = birth;
+        let Birth { task, endpoint, holdings, chain, gate, memory, seed, clock, .. } = birth;
+        let (lived_before_ms, draws_on) = (birth.lived_before_ms, birth.draws_on);
         Self {
             pid,
             name,
@@ -124,33 +160,47 @@ impl Process {
             chain,
             gate,
             memory: Mutex::new(memory),
+            keeping: tokio::sync::Mutex::default(),
             offers: OnceCell::new(),
             sessions: Mutex::default(),
             news: Notify::new(),
             exited: Notify::new(),
             began: Instant::now(),
-            clock: AgentClock::start(),
+            lived_before_ms,
+            clock,
             seed,
-            turn: OnceLock::new(),
+            random: AgentRandom::of(seed),
+            draws_on,
+            player: tokio::sync::Mutex::default(),
+            segments: Mutex::default(),
+            turn: Mutex::default(),
             state: Mutex::new(State {
                 priority,
                 waiting: None,
                 paused: false,
                 exhausted: None,
                 usage: AgentUsage::default(),
+                asked: Asked::default(),
+                replies: 0,
                 killed: None,
                 ending: None,
                 wall_ms: None,
                 children: Vec::new(),
                 messages: VecDeque::new(),
                 exits: VecDeque::new(),
+                incoming: 0,
+                incoming_bytes: 0,
+                children_used: Amounts::default(),
+                stopped: None,
+                suspended: None,
             }),
         }
     }
 
     /// CPU time of its turns so far, in microseconds.
     pub(super) fn cpu_us(&self) -> u64 {
-        self.turn.get().map_or(0, |turn| turn.cpu_us())
+        let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        turn.as_ref().map_or(0, |turn| turn.cpu_us())
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -168,10 +218,12 @@ impl Process {
         WaitGuard(self)
     }
 
-    /// Lets go of what only a living agent needs.
+    /// Lets go of what only a living agent needs. What it remembers was let go when it was written
+    /// into the store.
     pub(super) fn let_go(&self) {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        *self.memory() = Memory::new(1, Arc::new(crate::pager::Chars4), 0);
+        let mut state = self.state();
+        (state.messages, state.exits) = Default::default();
     }
 
     pub(super) fn has_ended(&self) -> bool {
