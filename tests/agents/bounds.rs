@@ -1,7 +1,9 @@
 //! Sizes: of a request, of a tool's answer, of what is kept of those who have ended.
 
-use aos_host::scheduler::{Limits, Scope};
-use aos_host::types::Ending;
+use std::time::Duration;
+
+use aos_host::scheduler::{CutOptions, Limits, Scope};
+use aos_host::types::{Ending, Standing, Waiting};
 
 use super::house::House;
 use crate::support::{User, plugin};
@@ -40,6 +42,32 @@ async fn a_limit_of_the_host_on_requests_replaces_the_usual_one_of_agents() {
     let pid = house.spawn(spec).await;
     let ending = house.ended(pid).await;
     assert!(ending.text().contains("5000"), "its own limit holds as well: {ending:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_in_flight_is_cut_for_a_more_urgent_agent_and_made_again() {
+    let house = House::with(|options| {
+        options.model_slots = 1;
+        options.schedule.cut = Some(CutOptions { points: 20 });
+    })
+    .await;
+    let spawn = async |script: &str, text: &str, priority: u8| {
+        let mut spec = house.rogue("count 1");
+        spec.model = Some(house.script(script, text));
+        spec.priority = Some(priority);
+        house.spawn(spec).await
+    };
+    let slow = spawn("slow", "[[turn]]\nsay = \"late\"\ndelay_ms = 3000\n", 90).await;
+    house.stands(slow, Standing::Waiting(Waiting::Model)).await;
+    let agents = house.kernel.agents().expect("agents");
+    let is_in_flight = || agents.provider_slots().iter().any(|(_, slots)| slots.running == 1);
+    while !is_in_flight() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let quick = spawn("quick", "[[turn]]\nsay = \"now\"\n", 10).await;
+    assert_eq!(house.ended(quick).await, Ending::Returned("now".into()));
+    assert!(agents.show(slow).expect("is").ending.is_none(), "it was not cut");
+    assert_eq!(house.ended(slow).await, Ending::Returned("late".into()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
