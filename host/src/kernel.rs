@@ -8,6 +8,7 @@ mod bounds;
 mod catalogue;
 pub mod contexts;
 mod executor;
+mod native;
 mod session;
 
 use std::path::PathBuf;
@@ -23,12 +24,13 @@ use self::agents::{AgentOptions, Agents};
 use self::catalogue::Catalogue;
 use self::session::Terms;
 use crate::capability::network::resolve::Resolver;
+use crate::container::daemon::{ContainerOptions, Containers};
 use crate::journal::{Journal, JournalError, JournalOptions};
 use crate::sandbox::cache::{CACHE_BYTES_DEFAULT, CompileCache};
 use crate::sandbox::engine::Profile;
 use crate::sandbox::limits::Limits;
 use crate::sandbox::loading::Loading;
-use crate::sandbox::program::{BadPlugin, CompileEvent, OnCompile, Program};
+use crate::sandbox::program::{BadPlugin, CompileEvent, Kind, OnCompile, Program};
 use crate::sandbox::state::Turn;
 use crate::sandbox::{Ended, Sandbox, Services};
 use crate::storage::{Storage, StorageError, StoreUrl};
@@ -82,6 +84,7 @@ pub struct Kernel {
 
 struct Parts {
     loading: Loading,
+    containers: Containers,
     journal: Journal,
     storage: Arc<dyn Storage>,
     agents: std::sync::OnceLock<Agents>,
@@ -103,6 +106,7 @@ pub struct Builder {
     on_compile: Option<OnCompile>,
     load_time: Duration,
     journal: JournalOptions,
+    containers: ContainerOptions,
 }
 
 impl Builder {
@@ -156,6 +160,13 @@ impl Builder {
         self
     }
 
+    /// Where Docker is, for container tools: the system's own socket unless said.
+    #[must_use]
+    pub fn containers(mut self, options: ContainerOptions) -> Self {
+        self.containers = options;
+        self
+    }
+
     /// Opens the store, starts the engine and the journal's writer. Needs a tokio runtime.
     ///
     /// # Errors
@@ -180,7 +191,8 @@ impl Builder {
         let journal = Journal::open(Arc::clone(&storage), self.journal).await?;
         let loading = Loading::new(Arc::new(sandbox), self.load_time);
         let agents = std::sync::OnceLock::new();
-        Ok(Kernel { parts: Arc::new(Parts { loading, journal, storage, agents }) })
+        let containers = Containers::new(self.containers);
+        Ok(Kernel { parts: Arc::new(Parts { loading, containers, journal, storage, agents }) })
     }
 }
 
@@ -196,6 +208,7 @@ impl Kernel {
             on_compile: None,
             load_time: Limits::default().load,
             journal: JournalOptions::default(),
+            containers: ContainerOptions::default(),
         }
     }
 
@@ -303,8 +316,13 @@ impl Kernel {
         if let Some(timeout) = terms.timeout {
             setup.limits.wall = setup.limits.wall.min(timeout);
         }
-        let sandbox = self.parts.loading.sandbox();
-        let finished = sandbox.call(program, setup, name, arguments, &text).await;
+        let finished = match &program.kind {
+            Kind::Native(tools) => self.call_native(tools, &setup, name, arguments).await,
+            Kind::Tool(_) | Kind::Agent(_) | Kind::Command(_) | Kind::Plain(_) => {
+                let sandbox = self.parts.loading.sandbox();
+                sandbox.call(program, setup, name, arguments, &text).await
+            }
+        };
         let usage = finished.usage;
         let answer = match finished.result {
             Ok(Ok(output)) => match tool.check_output(&output) {
@@ -348,6 +366,7 @@ impl Kernel {
     /// # Errors
     /// When the journal could not be written.
     pub async fn leave(self) -> Result<(), Fault> {
+        self.parts.containers.settle().await;
         self.parts.journal.clone().close().await?;
         std::mem::forget(self);
         Ok(())

@@ -3,8 +3,8 @@
 //! # Layers, top to bottom: a module names only modules below it
 //! [`cli`] words, [`api`] the daemon and its socket, [`config`] the file and the user's folders,
 //! [`kernel`] sessions, agents and the one door, [`scheduler`] who is next and who may spend what
-//! (pure), [`sandbox`] wasmtime, limits, what guests import, [`capability`] grants and the one
-//! gate, [`model`] language models and their providers, [`pager`] the window, eviction and recall
+//! (pure), [`sandbox`] wasmtime, limits, what guests import, [`container`] native command lines as
+//! tools, [`capability`] grants and the one gate, [`model`] language models and their providers, [`pager`] the window, eviction and recall
 //! (pure), [`journal`] the hash-chained record, [`storage`] SQLite and PostgreSQL, [`types`] the
 //! words all share.
 //!
@@ -22,6 +22,7 @@ pub mod api;
 pub mod capability;
 pub mod cli;
 pub mod config;
+pub mod container;
 pub mod journal;
 pub mod kernel;
 pub use kernel::Kernel;
