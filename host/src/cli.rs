@@ -25,6 +25,7 @@ mod storage;
 mod store;
 pub mod team;
 mod terminal;
+mod tool;
 mod top;
 
 use std::io::Write as _;
@@ -87,6 +88,9 @@ enum Command {
     Inspect(inspect::InspectArgs),
     /// Start a new tool: a project that builds, tests and runs
     New(new::NewArgs),
+    /// Native command lines as tools, each call in a container of its own
+    #[command(subcommand)]
+    Tool(tool::ToolCommand),
     /// Read the journal: what was run, what it did, what it was denied
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -206,6 +210,7 @@ fn dispatch(cli: Cli) -> Result<Code, Failure> {
         Command::Quota(command) => block_on(quota::quota(&config, &command)),
         Command::Inspect(arguments) => block_on(inspect::inspect(&config, arguments)),
         Command::New(arguments) => new::new(&arguments),
+        Command::Tool(command) => block_on(tool::tool(&config, command)),
         Command::Audit(command) => block_on(audit::audit(&config, command)),
         Command::Store(command) => block_on(store::store(&config, command)),
         Command::Storage(command) => block_on(storage::storage(&config, command)),

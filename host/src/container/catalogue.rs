@@ -61,7 +61,10 @@ mod tests {
                 allow: Vec::new(),
                 limits: ToolLimits::default(),
                 grants: Vec::new(),
-                tools: tools.into_iter().map(|tool| Tool { program: path.clone(), ..tool }).collect(),
+                tools: tools
+                    .into_iter()
+                    .map(|tool| Tool { program: path.clone(), ..tool })
+                    .collect(),
             };
             let text = file.text().expect("writes");
             Native::parse(text.as_bytes()).unwrap_or_else(|error| panic!("{program}: {error}"));

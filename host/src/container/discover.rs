@@ -83,8 +83,7 @@ impl Daemon {
         let last = reference.rsplit('/').next().unwrap_or(reference);
         let named = last.contains(':') || last.contains('@');
         let options = if named { options } else { options.tag("latest") };
-        let mut steps =
-            std::pin::pin!(self.docker.create_image(Some(options.build()), None, None));
+        let mut steps = std::pin::pin!(self.docker.create_image(Some(options.build()), None, None));
         while let Some(step) = steps.next().await {
             step.map_err(|error| {
                 ContainerError::Image(format!("`{reference}` was not pulled: {error}"))

@@ -228,7 +228,10 @@ impl ToolFile {
         }
         for grant in &self.grants {
             if !grant.ask.starts_with("read:") && !grant.ask.starts_with("write:") {
-                return Err(format!("`{}`: container tools ask for read and write alone", grant.ask));
+                return Err(format!(
+                    "`{}`: container tools ask for read and write alone",
+                    grant.ask
+                ));
             }
         }
         for (index, tool) in self.tools.iter().enumerate() {
@@ -246,7 +249,10 @@ impl Tool {
         is_name(&self.name).map_err(|error| format!("name {error}"))?;
         let plain = crate::container::parameter::plain_path(&self.program);
         if plain.as_deref() != Ok(self.program.as_str()) || self.program == "/" {
-            return Err(format!("`program` is an absolute path in the image, not `{}`", self.program));
+            return Err(format!(
+                "`program` is an absolute path in the image, not `{}`",
+                self.program
+            ));
         }
         for (name, parameter) in &self.parameters {
             is_name(name).map_err(|error| format!("parameter {error}"))?;
@@ -340,12 +346,29 @@ mod tests {
             (|t| drop(t.insert("image".into(), "debian:12".into())), "64 hexadecimal"),
             (|t| drop(t.insert("name".into(), "a/b".into())), "`a/b`"),
             (|t| drop(t.insert("tools".into(), toml::Value::Array(vec![]))), "[[tools]]"),
-            (|t| drop(t["tools"][0].as_table_mut().map(|t| t.insert("program".into(), "x".into()))),
-             "absolute path"),
+            (
+                |t| {
+                    drop(
+                        t["tools"][0]
+                            .as_table_mut()
+                            .map(|t| t.insert("program".into(), "x".into())),
+                    )
+                },
+                "absolute path",
+            ),
             (|t| drop(t.insert("shell".into(), true.into())), "unknown field `shell`"),
-            (|t| drop(t.insert("grants".into(), toml::Value::Array(vec![toml::Value::Table(
-                toml::toml! { ask = "net:https://x.example"
-                    reason = "" })]))), "read and write alone"),
+            (
+                |t| {
+                    drop(t.insert(
+                        "grants".into(),
+                        toml::Value::Array(vec![toml::Value::Table(
+                            toml::toml! { ask = "net:https://x.example"
+                            reason = "" },
+                        )]),
+                    ))
+                },
+                "read and write alone",
+            ),
         ];
         for (change, says) in wrong {
             let error = Native::parse(text(change).as_bytes()).expect_err(says);

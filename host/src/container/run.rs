@@ -151,10 +151,12 @@ fn keep(ran: &mut Ran, piece: LogOutput, output_bytes_max: usize) -> Result<(), 
 
 fn not_created(error: Error, image: &str) -> ContainerError {
     match error {
-        Error::DockerResponseServerError { status_code: 404, .. } => ContainerError::Image(format!(
-            "the image {image} is not there: pull or load it, then wrap the tool again \
+        Error::DockerResponseServerError { status_code: 404, .. } => {
+            ContainerError::Image(format!(
+                "the image {image} is not there: pull or load it, then wrap the tool again \
              (`aos-host tool wrap`), or `docker pull` it by this hash"
-        )),
+            ))
+        }
         other => other.into(),
     }
 }

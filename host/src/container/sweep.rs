@@ -67,7 +67,8 @@ pub(super) fn owner() -> String {
 /// Whether the process that a label names still runs. What cannot be told counts as running.
 fn is_alive(owner: &str) -> bool {
     let mut parts = owner.splitn(3, '.');
-    let (Some(pid), Some(start), Some(its_boot)) = (parts.next(), parts.next(), parts.next()) else {
+    let (Some(pid), Some(start), Some(its_boot)) = (parts.next(), parts.next(), parts.next())
+    else {
         return true;
     };
     let Ok(pid) = pid.parse::<u32>() else { return true };

@@ -216,11 +216,7 @@ fn values<'a>(
 }
 
 impl Means<'_> {
-    fn words(
-        &self,
-        values: &BTreeMap<&str, Checked>,
-        ended: bool,
-    ) -> Result<Vec<String>, String> {
+    fn words(&self, values: &BTreeMap<&str, Checked>, ended: bool) -> Result<Vec<String>, String> {
         let of = |name: &str| match values.get(name) {
             Some(Checked::Words(words)) => words.as_slice(),
             Some(Checked::Flag(_)) | None => &[],
@@ -314,8 +310,17 @@ mod tests {
                     "after": "2" }),
         );
         let want = [
-            "--color=never", "-i", "-m3", "--glob=-a", "--glob=*.rs", "-A", "2", "plain", "--",
-            "-x *", "/src",
+            "--color=never",
+            "-i",
+            "-m3",
+            "--glob=-a",
+            "--glob=*.rs",
+            "-A",
+            "2",
+            "plain",
+            "--",
+            "-x *",
+            "/src",
         ];
         assert_eq!(words.expect("fits"), want);
     }
