@@ -3,7 +3,7 @@
 #
 #   bash tests/run.sh                 all of it
 #   bash tests/run.sh --without NAME  leaves out one part: guests, lint, project,
-#                                     languages, postgres, install
+#                                     languages, postgres, docker, install
 #   bash tests/run.sh --long          also what takes long: guests in Python and JavaScript, and
 #                                     the benches with their budgets
 #
@@ -46,7 +46,9 @@ tests() { cargo test --release --locked -p aos-host "$@"; }
 # What is started or made here goes with the script, however it ends.
 folder=
 postgres=
+docker=
 clean_up() {
+    [ -z "$docker" ] || { bash tests/docker.sh stop "$docker"; rm -rf "$docker"; }
     [ -z "$postgres" ] || bash tests/postgres.sh stop "$postgres"
     [ -z "$folder" ] || rm -rf "$folder"
 }
@@ -88,6 +90,19 @@ if wanted postgres; then
         while read -r line; do export "${line?}"; done <<<"$started"
     fi
     tests -- --ignored postgres
+fi
+
+if wanted docker; then
+    # A daemon that is there and has the image is used; else one is started for these tests alone.
+    if [ -z "${AOS_TEST_DOCKER:-}" ]; then
+        docker=$(mktemp -d)
+        started=$(bash tests/docker.sh start "$docker") || {
+            echo "run.sh: without Docker, leave these tests out: --without docker" >&2
+            exit 1
+        }
+        export "${started?}"
+    fi
+    tests --test aos -- --ignored docker
 fi
 
 echo "== the README's first command ($SECONDS s)"

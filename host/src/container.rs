@@ -4,8 +4,9 @@
 //! its argument list, which [`template`] fills without a shell. [`confine`] says how a container is
 //! shut in, [`run`] runs one within its limits, [`sweep`] removes what a host left that died.
 //!
-//! It knows nothing of who may call what: mounts come as [`Mount`](crate::capability::files::Mount),
-//! which only the gate gives, and what is asked was accepted and written down before.
+//! It knows nothing of who may call what: mounts come as
+//! [`Mount`](crate::capability::files::Mount), which only the gate gives, and what is asked was
+//! accepted and written down before.
 
 pub mod catalogue;
 pub mod confine;
@@ -22,8 +23,9 @@ pub mod template;
 pub enum ContainerError {
     /// There is no daemon to ask. Nothing runs on the host instead.
     #[error(
-        "no Docker answers at {0}: {1}. Container tools run in Docker and nowhere else: install and \
-         start it (`apt-get install docker.io`, or rootless), or name its socket with DOCKER_HOST"
+        "no Docker answers at {0}: {1}. Container tools run in Docker and nowhere else: install \
+         and start it (`apt-get install docker.io`, or rootless), or name its socket with \
+         DOCKER_HOST"
     )]
     NoDaemon(String, String),
     /// `DOCKER_HOST` cannot be used.

@@ -45,7 +45,8 @@ impl Address {
     pub fn of(options: &ContainerOptions) -> Result<Self, ContainerError> {
         let wrong = |what: String| Err(ContainerError::Address(what));
         let Some(text) = options.docker_host.as_deref().filter(|text| !text.is_empty()) else {
-            let rootless = options.runtime_folder.as_ref().map(|folder| folder.join("docker.sock"));
+            let own = options.runtime_folder.as_ref();
+            let rootless = own.map(|folder| folder.join("docker.sock"));
             let rootless = rootless.filter(|own| own.exists() && !Path::new(SOCKET).exists());
             return Ok(Self::Socket(rootless.unwrap_or_else(|| SOCKET.into())));
         };
@@ -56,7 +57,8 @@ impl Address {
             }
             Some(("ssh", _)) => wrong(format!(
                 "`{text}` is not supported; forward the socket (`ssh -nNT -L \
-                 /tmp/docker.sock:/var/run/docker.sock HOST`) and name it as unix:///tmp/docker.sock"
+                 /tmp/docker.sock:/var/run/docker.sock HOST`) and name it as \
+                 unix:///tmp/docker.sock"
             )),
             Some(_) | None => {
                 wrong(format!("`{text}` is no address; write unix:///PATH or tcp://HOST:PORT"))

@@ -243,7 +243,7 @@ pub fn plain_path(path: &str) -> Result<String, String> {
     let Some(inside) = path.strip_prefix('/') else {
         return Err(format!("`{path}` is written as the tool sees it, from `/` on"));
     };
-    let inside = inside.strip_suffix('/').unwrap_or(inside);
+    let inside = inside.strip_suffix('/').filter(|rest| !rest.is_empty()).unwrap_or(inside);
     let plain = |part: &str| !part.is_empty() && part != "." && part != "..";
     match inside.is_empty() || inside.split('/').all(plain) {
         true => Ok(format!("/{inside}")),

@@ -7,7 +7,7 @@
 //! | where the value stands | may begin with `-` | may be empty |
 //! |---|---|---|
 //! | in one word with its option, `--name=VALUE` (`join = "="`) | yes | yes |
-//! | in one word with its option, `-nVALUE` (`join = ""`) | yes | no: the next word would be taken |
+//! | in one word with its option, `-nVALUE` (`join = ""`) | yes | no: it would take the next |
 //! | the word after its option | no | yes |
 //! | a word of its own, before the template's `--` | no | no |
 //! | a word of its own, after it | yes | yes |

@@ -11,7 +11,7 @@ use crate::capability::grant::PathRoot;
 use crate::config::Config;
 use crate::container::discover::{Image, Program};
 use crate::container::manifest::{AskLine, ENDING, Native, Tool, ToolFile, ToolLimits};
-use crate::container::parameter::Kind;
+use crate::container::parameter::{Kind, Parameter};
 use crate::sandbox::plain::nearest;
 
 /// A tool file is no longer than its reader takes.
@@ -103,7 +103,8 @@ pub fn manifest(wanted: Wanted<'_>) -> ToolFile {
             tool.program.clone_from(&program.path);
         }
         if let Some(only) = &grants.only {
-            for parameter in tool.parameters.values_mut().filter(|of| of.required && of.is_path()) {
+            let unset = |of: &&mut Parameter| of.is_path() && !of.write && of.default.is_none();
+            for parameter in tool.parameters.values_mut().filter(unset) {
                 parameter.required = false;
                 parameter.default = Some(match parameter.kind {
                     Kind::Paths => toml::Value::Array(vec![only.clone().into()]),
