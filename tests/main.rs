@@ -7,6 +7,7 @@ mod agents;
 mod audit;
 mod cache;
 mod command_line;
+mod containers;
 mod context;
 mod daemon;
 mod documents;

@@ -3,7 +3,7 @@
 #
 #   bash tests/run.sh                 all of it
 #   bash tests/run.sh --without NAME  leaves out one part: guests, lint, project,
-#                                     languages, postgres, install
+#                                     languages, postgres, docker, install
 #   bash tests/run.sh --long          also what takes long: guests and projects in other languages, and
 #                                     the benches with their budgets
 #
@@ -46,7 +46,9 @@ tests() { cargo test --release --locked -p aos-host "$@"; }
 # What is started or made here goes with the script, however it ends.
 folder=
 postgres=
+docker=
 clean_up() {
+    [ -z "$docker" ] || { bash tests/docker.sh stop "$docker"; rm -rf "$docker"; }
     [ -z "$postgres" ] || bash tests/postgres.sh stop "$postgres"
     [ -z "$folder" ] || rm -rf "$folder"
 }
@@ -91,6 +93,24 @@ if wanted postgres; then
         while read -r line; do export "${line?}"; done <<<"$started"
     fi
     tests -- --ignored postgres
+fi
+
+if wanted docker; then
+    # A daemon that is there and has the image is used; else one is started for these tests alone.
+    # Where the system lets none start (it takes privileges that a build machine may lack), the same
+    # tools were tested above against the tests' own Docker, and --long insists.
+    if [ -z "${AOS_TEST_DOCKER:-}" ]; then
+        docker=$(mktemp -d)
+        if started=$(bash tests/docker.sh start "$docker"); then
+            export "${started?}"
+        fi
+    fi
+    if [ -n "${AOS_TEST_DOCKER:-}" ]; then
+        tests --test aos -- --ignored docker
+    else
+        echo "run.sh: LEFT OUT, no Docker starts here: container tools against a real one" >&2
+        [ "$long" = no ] || exit 1
+    fi
 fi
 
 echo "== the README's first command ($SECONDS s)"

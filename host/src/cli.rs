@@ -31,6 +31,7 @@ mod storage;
 mod store;
 pub mod team;
 mod terminal;
+mod tool;
 mod top;
 
 use std::io::Write as _;
@@ -107,6 +108,9 @@ enum Command {
     /// Build and install plugins
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
+    /// Native command lines as tools, each call in a container of its own
+    #[command(subcommand)]
+    Tool(tool::ToolCommand),
     /// Read the journal: what was run, what it did, what it was denied
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -253,6 +257,7 @@ fn dispatch(cli: Cli) -> Result<Code, Failure> {
         Command::Dev(arguments) => dev::dev(&config, &arguments),
         Command::Test(arguments) => block_on(contract::test(&config, arguments)),
         Command::Plugin(command) => block_on(plugin::plugin(&config, &command)),
+        Command::Tool(command) => block_on(tool::tool(&config, command)),
         Command::Audit(command) => block_on(audit::audit(&config, command)),
         Command::Store(command) => block_on(store::store(&config, command)),
         Command::Storage(command) => block_on(storage::storage(&config, command)),

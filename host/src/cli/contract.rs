@@ -63,7 +63,7 @@ pub async fn test(config: &Config, arguments: TestArgs) -> Result<Code, Failure>
     let plugin = kernel.load(&found.name, found.bytes.clone()).await.map_err(origin)?;
     match plugin.program().kind {
         Kind::Tool(_) | Kind::Plain(_) => {}
-        Kind::Agent(_) | Kind::Command(_) => {
+        Kind::Agent(_) | Kind::Command(_) | Kind::Native(_) => {
             let kind = plugin.program().kind.name();
             let sentence = "has no tools, and the contract test is of tools; what it is:";
             return Err(Failure::usage(format!("{} {sentence} {kind}", found.origin)));

@@ -4,6 +4,7 @@ use serde::Deserialize;
 use wasmparser::{Parser, Payload};
 
 use crate::capability::grant::Ask;
+use crate::container::{self, manifest::ToolFile};
 use crate::sandbox::program::parse_error;
 
 /// The custom section of the outermost component.
@@ -89,6 +90,22 @@ impl Manifest {
         }
         manifest.asks()?;
         Ok(manifest)
+    }
+
+    /// What the file of container tools says, in the words of every manifest.
+    pub fn of_native(file: &ToolFile) -> Self {
+        let line = |line: &container::manifest::AskLine| AskLine {
+            ask: line.ask.clone(),
+            reason: line.reason.clone(),
+        };
+        Self {
+            name: file.name.clone(),
+            version: file.format.to_string(),
+            description: file.description.clone(),
+            license: String::new(),
+            grants: file.grants.iter().map(line).collect(),
+            examples: Vec::new(),
+        }
     }
 
     /// What it asks for.

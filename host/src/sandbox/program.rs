@@ -11,6 +11,7 @@ use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
 use wasmtime_wasi::{p2, p3};
 use wit_component::ComponentEncoder;
 
+use crate::container::manifest::Native;
 use crate::sandbox::cache::CompileCache;
 use crate::sandbox::concurrency::is_wasi_0_3;
 use crate::sandbox::engine::Concurrency;
@@ -64,6 +65,8 @@ pub enum Kind {
     Command(Entry),
     /// Anything else: its functions are tools.
     Plain(Box<Exports>),
+    /// No component: native command lines, which `container` runs and the sandbox never does.
+    Native(Arc<Native>),
 }
 
 /// Where a command begins.
@@ -82,6 +85,7 @@ impl Kind {
             Self::Agent(_) => "agent",
             Self::Command(_) => "command",
             Self::Plain(_) => "plain component",
+            Self::Native(_) => "container tools",
         }
     }
 }
@@ -100,8 +104,35 @@ pub struct Program {
     pub kind: Kind,
     /// The tools that `aos-host build` wrote into it, so that it need not run to be asked.
     pub(crate) definitions: Option<Vec<Definition>>,
-    /// Linked, ready to be instantiated.
-    pub(crate) pre: InstancePre<State>,
+    /// Linked, ready to be instantiated; none of what the sandbox does not run.
+    pub(crate) pre: Option<InstancePre<State>>,
+}
+
+impl Program {
+    /// Container tools as a program: there is nothing to compile.
+    ///
+    /// # Errors
+    /// [`BadPlugin::Manifest`] says what is wrong with the file.
+    pub fn native(bytes: &[u8]) -> Result<Self, BadPlugin> {
+        let wrong = |error: String| BadPlugin::Manifest(format!("it is no tool file: {error}"));
+        let native = Native::parse(bytes).map_err(wrong)?;
+        let manifest = Manifest::of_native(&native.file);
+        manifest.asks().map_err(BadPlugin::Manifest)?;
+        Ok(Self {
+            name: native.file.name.clone(),
+            hash: native.hash,
+            identity: native.hash.to_string().into(),
+            manifest: Some(manifest),
+            kind: Kind::Native(Arc::new(native)),
+            definitions: None,
+            pre: None,
+        })
+    }
+
+    /// What the sandbox instantiates.
+    pub(crate) fn instance(&self) -> wasmtime::Result<&InstancePre<State>> {
+        self.pre.as_ref().ok_or_else(|| wasmtime::Error::msg("it is no component"))
+    }
 }
 
 impl std::fmt::Debug for Program {
@@ -165,11 +196,11 @@ impl Loader<'_> {
         let kind = self.kind(&component, &pre)?;
         let definitions = match kind {
             Kind::Tool(_) => tool::definitions_in(binary).map_err(BadPlugin::Manifest)?,
-            Kind::Agent(_) | Kind::Command(_) | Kind::Plain(_) => None,
+            Kind::Agent(_) | Kind::Command(_) | Kind::Plain(_) | Kind::Native(_) => None,
         };
         let name = manifest.as_ref().map_or(name, |manifest| manifest.name.as_str()).to_owned();
         let identity = hash.to_string().into();
-        Ok(Program { name, hash, identity, manifest, kind, definitions, pre })
+        Ok(Program { name, hash, identity, manifest, kind, definitions, pre: Some(pre) })
     }
 
     /// From the cache, or compiled and then kept there.
