@@ -3,6 +3,8 @@
 
 mod bad_input;
 mod commands;
+mod durable;
 pub mod house;
+mod ledger;
 mod life;
 mod team;

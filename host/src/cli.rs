@@ -7,6 +7,7 @@ mod arguments;
 mod audit;
 mod build;
 mod cache;
+mod checkpoint;
 mod context;
 mod contract;
 mod dev;
@@ -21,6 +22,7 @@ mod plugin;
 mod ps;
 mod quota;
 mod render;
+mod replay;
 mod run;
 mod serve;
 mod signals;
@@ -84,6 +86,11 @@ enum Command {
     Kill(operate::KillArgs),
     /// Put a message into an agent's mailbox
     Send(operate::SendArgs),
+    /// Run an agent's program again against its journal, and compare: nothing is done twice
+    Replay(replay::ReplayArgs),
+    /// Name points of an agent's life, go back to them, or go on from them with a new agent
+    #[command(subcommand)]
+    Checkpoint(checkpoint::CheckpointCommand),
     /// Show and set limits on tokens, calls and money
     #[command(subcommand)]
     Quota(quota::QuotaCommand),
@@ -216,6 +223,8 @@ fn dispatch(cli: Cli) -> Result<Code, Failure> {
         Command::Renice(arguments) => block_on(operate::renice(&config, &arguments)),
         Command::Kill(arguments) => block_on(operate::kill(&config, &arguments)),
         Command::Send(arguments) => block_on(operate::send(&config, &arguments)),
+        Command::Replay(arguments) => block_on(replay::replay(&config, &arguments)),
+        Command::Checkpoint(command) => block_on(checkpoint::checkpoint(&config, &command)),
         Command::Quota(command) => block_on(quota::quota(&config, &command)),
         Command::Inspect(arguments) => block_on(inspect::inspect(&config, arguments)),
         Command::New(arguments) => new::new(&arguments),

@@ -139,6 +139,7 @@ impl AgentSpec {
             endpoint,
             holdings,
             context_tokens: self.context_tokens,
+            remembers: None,
         })
     }
 
@@ -184,7 +185,7 @@ async fn load(config: &Config, kernel: &Kernel, wanted: &str) -> Result<Held, Sp
     let found = plugins::find(wanted, &config.plugin_path)
         .map_err(|error| SpecError::Plugin(error.to_string()))?;
     let plugin = kernel
-        .load(&found.name, found.bytes)
+        .load_kept(&found.name, found.bytes)
         .await
         .map_err(|fault| SpecError::Plugin(format!("{}: {fault}", found.origin)))?;
     let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
