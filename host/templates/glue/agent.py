@@ -104,6 +104,7 @@ class Host:
 aos.host = Host()
 
 import agent  # noqa: E402  it may use the host as it is imported
+import aos_sources  # noqa: E402, F401  after all that it keeps
 
 
 class Program(exports.Program):

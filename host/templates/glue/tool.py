@@ -9,6 +9,8 @@ from componentize_py_types import Err
 from wit_world import exports
 from wit_world.imports import types
 
+import aos_sources  # noqa: E402, F401  after all that it keeps
+
 
 class Tools(exports.Tools):
     def definitions(self):

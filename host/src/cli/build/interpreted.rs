@@ -36,7 +36,10 @@ pub fn python(project: &Project) -> Result<Vec<u8>, Failure> {
         Kind::Agent => include_str!("../../../templates/glue/agent.py"),
         Kind::Command => include_str!("../../../templates/glue/command.py"),
     };
-    fs::write(sources.join("aos_entry.py"), glue).map_err(Failure::host)?;
+    let kept = include_str!("../../../templates/glue/sources.py");
+    fs::write(sources.join("aos_entry.py"), glue)
+        .and_then(|()| fs::write(sources.join("aos_sources.py"), kept))
+        .map_err(|error| Failure::host(format!("{}: {error}", sources.display())))?;
     let mut step = Step::new(program, folder).arguments([
         OsString::from("-d"),
         wit.into(),
