@@ -146,7 +146,13 @@ fn not_understood(error: &clap::Error, asked: Asked) -> Result<Code, Failure> {
             Ok(()) | Err(_) => Ok(Code::Ok),
         };
     }
-    let text = error.render().to_string();
+    let mut text = error.render().to_string();
+    let meant = nearest_command(error);
+    if let Some(near) = &meant
+        && let Some(at) = text.find("\n\nUsage:")
+    {
+        text.insert_str(at, &format!("\n\n  tip: there is `{near}`"));
+    }
     if asked.json {
         let lines = text.lines().take_while(|line| !line.starts_with("Usage:")).map(str::trim);
         let sentence = lines
@@ -157,13 +163,28 @@ fn not_understood(error: &clap::Error, asked: Asked) -> Result<Code, Failure> {
         return Err(Failure::usage(sentence.trim_start_matches("error: ")));
     }
     // What was typed is quoted, and a terminal would obey what is in it.
-    let told = match terminal::visible(&text) == text {
+    let told = match meant.is_none() && terminal::visible(&text) == text {
         true => error.print(),
         false => std::io::stderr().write_all(terminal::visible(&text).as_bytes()),
     };
     // Nobody is left to tell when stderr is closed.
     let _told = told;
     Err(Failure::silent(Code::Usage))
+}
+
+/// The command that a mistyped one is most like, where clap knows none.
+fn nearest_command(error: &clap::Error) -> Option<String> {
+    use clap::CommandFactory as _;
+    use clap::error::{ContextKind, ContextValue};
+    if error.get(ContextKind::SuggestedSubcommand).is_some() {
+        return None;
+    }
+    let Some(ContextValue::String(wrong)) = error.get(ContextKind::InvalidSubcommand) else {
+        return None;
+    };
+    let command = Cli::command();
+    let names = command.get_subcommands().map(clap::Command::get_name);
+    crate::sandbox::plain::nearest(wrong, names).map(str::to_owned)
 }
 
 /// A variable of the host's own; an empty one counts as unset, as shells and tools have it.

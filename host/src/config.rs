@@ -313,7 +313,8 @@ impl Config {
 
 fn read(path: &Path) -> Result<File, ConfigError> {
     let fail = |what: String| ConfigError(format!("{}: {what}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|error| fail(error.to_string()))?;
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| fail(format!("the configuration cannot be read: {error}")))?;
     toml::from_str(&text).map_err(|error| {
         let at = error.span().map_or(0, |span| span.start);
         let line = text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1;

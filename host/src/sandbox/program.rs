@@ -289,18 +289,32 @@ pub fn binary(bytes: &[u8]) -> Result<std::borrow::Cow<'_, [u8]>, BadPlugin> {
     }
     let text = std::str::from_utf8(bytes).ok().map(str::trim_start);
     match text {
-        Some(text) if text.starts_with('(') || text.starts_with(";;") => {
-            wat::parse_str(text).map(Into::into).map_err(|error| {
-                BadPlugin::Invalid(
-                    error.to_string().lines().map(str::trim).collect::<Vec<_>>().join(" "),
-                )
-            })
-        }
+        Some(text) if text.starts_with('(') || text.starts_with(";;") => wat::parse_str(text)
+            .map(Into::into)
+            .map_err(|error| BadPlugin::Invalid(text_error(&error.to_string()))),
         _ => Err(BadPlugin::NotWasm(format!(
             "it is not WebAssembly: it begins with {:02x?}, not with \\0asm",
             &bytes[..bytes.len().min(4)]
         ))),
     }
+}
+
+/// A mistake in the text format as one line: the library draws it below the line that it is in.
+fn text_error(drawn: &str) -> String {
+    let mut lines = drawn.lines().map(str::trim);
+    let what = lines.next().unwrap_or_default().trim_end_matches(':');
+    let place = lines.find_map(|line| line.strip_prefix("--> ")).and_then(|place| {
+        let mut parts = place.rsplit(':');
+        let (column, line) = (parts.next()?, parts.next()?);
+        Some(format!("line {line}, column {column}: "))
+    });
+    format!("{}{what}", place.unwrap_or_default())
+}
+
+/// A sentence of the parser; an end that comes too early has its usual reason beside it.
+pub(crate) fn parse_error(message: &str) -> String {
+    let cut = message.contains("unexpected end") || message.contains("extends past end");
+    format!("{message}{}", if cut { ": the file is cut off" } else { "" })
 }
 
 /// Whether one of its tables may grow to more than so many elements. What cannot be read has none.
@@ -390,7 +404,8 @@ impl Shape {
     fn of(module: &[u8]) -> Result<Self, BadPlugin> {
         let mut shape = Self { start: false, typed: false, memory: false, strangers: Vec::new() };
         for payload in Parser::new(0).parse_all(module) {
-            let payload = payload.map_err(|error| BadPlugin::Invalid(error.message().into()))?;
+            let payload =
+                payload.map_err(|error| BadPlugin::Invalid(parse_error(error.message())))?;
             match payload {
                 wasmparser::Payload::ImportSection(imports) => {
                     for import in imports.into_imports() {
