@@ -9,13 +9,14 @@ use sha2::{Digest, Sha256};
 use crate::support::top;
 
 /// Top to bottom: a module names only modules below it.
-const LAYERS: [&str; 12] = [
+const LAYERS: [&str; 13] = [
     "cli",
     "api",
     "config",
     "kernel",
     "scheduler",
     "sandbox",
+    "container",
     "capability",
     "model",
     "pager",

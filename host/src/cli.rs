@@ -5,9 +5,12 @@
 mod agent;
 mod arguments;
 mod audit;
+mod build;
 mod cache;
 mod checkpoint;
 mod context;
+mod contract;
+mod dev;
 mod exit;
 mod input;
 mod inspect;
@@ -15,6 +18,7 @@ mod logs;
 mod man;
 mod new;
 mod operate;
+mod plugin;
 mod ps;
 mod quota;
 mod render;
@@ -27,6 +31,7 @@ mod storage;
 mod store;
 pub mod team;
 mod terminal;
+mod tool;
 mod top;
 
 use std::io::Write as _;
@@ -92,8 +97,20 @@ enum Command {
     Quota(quota::QuotaCommand),
     /// Say what a plugin is, what it offers and what it would need
     Inspect(inspect::InspectArgs),
-    /// Start a new tool: a project that builds, tests and runs
+    /// Start a new tool, agent or command: a project that builds, tests and runs
     New(new::NewArgs),
+    /// Build the project in a folder into one plugin, by its language's own toolchain
+    Build(build::BuildArgs),
+    /// Build and run the project in this folder, again on each save
+    Dev(dev::DevArgs),
+    /// Hold a tool plugin against the contract: calls made from its schemas, its examples
+    Test(contract::TestArgs),
+    /// Build and install plugins
+    #[command(subcommand)]
+    Plugin(plugin::PluginCommand),
+    /// Native command lines as tools, each call in a container of its own
+    #[command(subcommand)]
+    Tool(tool::ToolCommand),
     /// Read the journal: what was run, what it did, what it was denied
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -236,6 +253,11 @@ fn dispatch(cli: Cli) -> Result<Code, Failure> {
         Command::Quota(command) => block_on(quota::quota(&config, &command)),
         Command::Inspect(arguments) => block_on(inspect::inspect(&config, arguments)),
         Command::New(arguments) => new::new(&arguments),
+        Command::Build(arguments) => block_on(build::build(&config, &arguments)),
+        Command::Dev(arguments) => dev::dev(&config, &arguments),
+        Command::Test(arguments) => block_on(contract::test(&config, arguments)),
+        Command::Plugin(command) => block_on(plugin::plugin(&config, &command)),
+        Command::Tool(command) => block_on(tool::tool(&config, command)),
         Command::Audit(command) => block_on(audit::audit(&config, command)),
         Command::Store(command) => block_on(store::store(&config, command)),
         Command::Storage(command) => block_on(storage::storage(&config, command)),

@@ -14,6 +14,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use self::host::HostTable;
+use crate::container::daemon::ContainerOptions;
 use crate::sandbox::limits::Limits;
 use crate::storage::StoreUrl;
 
@@ -290,6 +291,16 @@ impl Config {
 }
 
 impl Config {
+    /// Where Docker is: `DOCKER_HOST`, else the sockets that everybody looks at.
+    pub fn containers(&self) -> ContainerOptions {
+        let text = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        ContainerOptions {
+            docker_host: text("DOCKER_HOST"),
+            runtime_folder: text("XDG_RUNTIME_DIR").map(PathBuf::from),
+            state_folder: Some(self.state_folder.clone()),
+        }
+    }
+
     /// What a guest that could change it would rule the host by: compiled code and its key, the
     /// journal and the key that signs its heads, the configuration, the daemon's socket, the
     /// plugins that are found by name.

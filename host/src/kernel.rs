@@ -8,6 +8,7 @@ mod bounds;
 mod catalogue;
 pub mod contexts;
 mod executor;
+mod native;
 pub mod replay;
 mod session;
 
@@ -24,12 +25,13 @@ use self::agents::{AgentOptions, Agents};
 use self::catalogue::Catalogue;
 use self::session::Origin;
 use crate::capability::network::resolve::Resolver;
+use crate::container::daemon::{ContainerOptions, Containers};
 use crate::journal::{Class, Digest, Group, Journal, JournalError, JournalOptions, PackedBody};
 use crate::sandbox::cache::{CACHE_BYTES_DEFAULT, CompileCache};
 use crate::sandbox::engine::Profile;
 use crate::sandbox::limits::Limits;
 use crate::sandbox::loading::Loading;
-use crate::sandbox::program::{BadPlugin, CompileEvent, OnCompile, Program};
+use crate::sandbox::program::{BadPlugin, CompileEvent, Kind, OnCompile, Program};
 use crate::sandbox::state::Turn;
 use crate::sandbox::{Ended, Sandbox, Services};
 use crate::storage::{Storage, StorageError, StoreUrl};
@@ -99,6 +101,7 @@ pub struct Kernel {
 
 struct Parts {
     loading: Loading,
+    containers: Containers,
     journal: Journal,
     storage: Arc<dyn Storage>,
     agents: std::sync::OnceLock<Agents>,
@@ -128,6 +131,7 @@ pub struct Builder {
     on_compile: Option<OnCompile>,
     load_time: Duration,
     journal: JournalOptions,
+    containers: ContainerOptions,
 }
 
 impl Builder {
@@ -181,6 +185,13 @@ impl Builder {
         self
     }
 
+    /// Where Docker is, for container tools: the system's own socket unless said.
+    #[must_use]
+    pub fn containers(mut self, options: ContainerOptions) -> Self {
+        self.containers = options;
+        self
+    }
+
     /// Opens the store, starts the engine and the journal's writer. Needs a tokio runtime.
     ///
     /// # Errors
@@ -205,7 +216,8 @@ impl Builder {
         let journal = Journal::open(Arc::clone(&storage), self.journal).await?;
         let loading = Loading::new(Arc::new(sandbox), self.load_time);
         let agents = std::sync::OnceLock::new();
-        Ok(Kernel { parts: Arc::new(Parts { loading, journal, storage, agents }) })
+        let containers = Containers::new(self.containers);
+        Ok(Kernel { parts: Arc::new(Parts { loading, containers, journal, storage, agents }) })
     }
 }
 
@@ -221,6 +233,7 @@ impl Kernel {
             on_compile: None,
             load_time: Limits::default().load,
             journal: JournalOptions::default(),
+            containers: ContainerOptions::default(),
         }
     }
 
@@ -338,8 +351,13 @@ impl Kernel {
         if let Some(timeout) = timeout {
             setup.limits.wall = setup.limits.wall.min(timeout);
         }
-        let sandbox = self.parts.loading.sandbox();
-        let finished = sandbox.call(program, setup, name, arguments, &text).await;
+        let finished = match &program.kind {
+            Kind::Native(tools) => self.call_native(tools, &setup, name, arguments).await,
+            Kind::Tool(_) | Kind::Agent(_) | Kind::Command(_) | Kind::Plain(_) => {
+                let sandbox = self.parts.loading.sandbox();
+                sandbox.call(program, setup, name, arguments, &text).await
+            }
+        };
         let usage = finished.usage;
         let answer = match finished.result {
             Ok(Ok(output)) => match tool.check_output(&output) {
@@ -383,6 +401,7 @@ impl Kernel {
     /// # Errors
     /// When the journal could not be written.
     pub async fn leave(self) -> Result<(), Fault> {
+        self.parts.containers.settle().await;
         self.parts.journal.clone().close().await?;
         std::mem::forget(self);
         Ok(())

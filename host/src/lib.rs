@@ -3,10 +3,10 @@
 //! # Layers, top to bottom: a module names only modules below it
 //! [`cli`] words, [`api`] the daemon and its socket, [`config`] the file and the user's folders,
 //! [`kernel`] sessions, agents and the one door, [`scheduler`] who is next and who may spend what
-//! (pure), [`sandbox`] wasmtime, limits, what guests import, [`capability`] grants and the one
-//! gate, [`model`] language models and their providers, [`pager`] the window, eviction and recall
-//! (pure), [`journal`] the hash-chained record, [`storage`] SQLite and PostgreSQL, [`types`] the
-//! words all share.
+//! (pure), [`sandbox`] wasmtime, limits, what guests import, [`container`] native command lines in
+//! Docker, [`capability`] grants and the one gate, [`model`] language models and their providers,
+//! [`pager`] the window, eviction and recall (pure), [`journal`] the hash-chained record,
+//! [`storage`] SQLite and PostgreSQL, [`types`] the words all share.
 //!
 //! # The walk of one call
 //! `cli::run`, [`kernel::Kernel::submit`] checks the arguments and has the accepted row sealed →
@@ -22,6 +22,7 @@ pub mod api;
 pub mod capability;
 pub mod cli;
 pub mod config;
+pub mod container;
 pub mod journal;
 pub mod kernel;
 pub use kernel::Kernel;

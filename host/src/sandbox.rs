@@ -13,9 +13,11 @@ pub mod limits;
 pub mod loading;
 pub mod manifest;
 pub(crate) mod meter;
+pub mod pack;
 pub mod plain;
 pub mod program;
 mod run;
+pub mod sections;
 pub mod state;
 pub mod stdio;
 mod tool;
@@ -29,6 +31,7 @@ pub use run::{Ended, Finished};
 
 use crate::capability::network::egress::{Caps, Egress};
 use crate::capability::network::resolve::{Resolver, SystemResolver};
+use crate::container::manifest::is_manifest;
 use crate::sandbox::cache::CompileCache;
 use crate::sandbox::engine::{Concurrency, Profile, Ticker};
 use crate::sandbox::program::{BadPlugin, Loader, OnCompile, Program};
@@ -113,6 +116,9 @@ impl Sandbox {
     /// # Errors
     /// One sentence that says what is wrong with the bytes.
     pub fn load(&self, name: &str, bytes: &[u8]) -> Result<Program, BadPlugin> {
+        if is_manifest(bytes) {
+            return Program::native(bytes);
+        }
         let hash = ComponentHash::of(bytes);
         let binary = program::binary(bytes)?;
         if concurrency::needed(&binary) == Concurrency::On {
@@ -122,7 +128,7 @@ impl Sandbox {
         let loaded = self.load_on(&self.main, name, hash, &binary);
         let fits = match &loaded {
             Ok(program) => {
-                engine::fits_the_pool(program.pre.component())
+                program.instance().is_ok_and(|pre| engine::fits_the_pool(pre.component()))
                     && !program::has_table_beyond(&binary, engine::POOL_TABLE_ELEMENTS as u64)
             }
             // The pool refuses what needs more memories or tables than a slot has. What is wrong in

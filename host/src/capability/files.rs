@@ -7,12 +7,14 @@
 //! when somebody renames things in between.
 
 pub mod locate;
+mod mount;
 mod request;
 
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
+pub use mount::{Closed, Mount, MountRequest};
 pub use request::{
     EscapeRequest, FileOperation, FileRequest, MoveRequest, OpenFileRequest, OutsideRequest,
 };

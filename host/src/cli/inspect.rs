@@ -10,6 +10,7 @@ use super::run::{Format, kernel};
 use super::terminal::{self, one_line};
 use crate::capability::grant::Capability;
 use crate::config::{Config, plugins};
+use crate::container::manifest::{Native, is_manifest};
 use crate::kernel::{Fault, Plugin, SessionOptions};
 use crate::sandbox::inspect::{Import, Inspection, inspect as read};
 use crate::sandbox::program::binary;
@@ -40,6 +41,9 @@ pub async fn inspect(config: &Config, arguments: InspectArgs) -> Result<Code, Fa
     let found = plugins::find(&arguments.plugin, &folders)?;
     let wrong =
         |sentence: String| Failure::new(Code::Plugin, format!("{}: {sentence}", found.origin));
+    if is_manifest(&found.bytes) {
+        return inspect_native(&found, arguments.output);
+    }
     let bytes = binary(&found.bytes).map_err(|error| wrong(error.to_string()))?;
     let inspection =
         read(&bytes).map_err(|sentence| wrong(format!("it is not valid: {sentence}")))?;
@@ -56,6 +60,34 @@ pub async fn inspect(config: &Config, arguments: InspectArgs) -> Result<Code, Fa
         Err(fault) if arguments.output == Format::Json => Err(Failure::silent(code_of(&fault))),
         Err(fault) => Err(Failure::new(code_of(&fault), format!("{}: {fault}", found.origin))),
     }
+}
+
+/// Container tools: their file says all there is, and Docker is not asked.
+fn inspect_native(found: &plugins::Found, output: Format) -> Result<Code, Failure> {
+    let wrong = |error: String| Failure::new(Code::Plugin, format!("{}: {error}", found.origin));
+    let native = Native::parse(&found.bytes).map_err(wrong)?;
+    let tools = native.definitions();
+    if output == Format::Json {
+        let file = &native.file;
+        let all = json!({
+            "format": "container tools", "kind": "container tools", "name": file.name,
+            "blake3": native.hash.to_string(), "image": file.image, "reference": file.reference,
+            "asks": file.grants, "allow": file.allow, "tools": tools,
+        });
+        return terminal::print_line(&all.to_string());
+    }
+    let file = &native.file;
+    let mut text = format!("{}: container tools (blake3 {})\n", found.origin, native.hash);
+    text.push_str(&format!("image {} ({})\n\n", file.image, file.reference));
+    for tool in &file.tools {
+        let names: Vec<&str> = tool.parameters.keys().map(String::as_str).collect();
+        text.push_str(&format!("{}({})\n    {}\n", tool.name, names.join(", "), tool.description));
+    }
+    text.push_str("\nIt asks for:\n");
+    for grant in &file.grants {
+        text.push_str(&format!("    {:<24} {}\n", grant.ask, grant.reason));
+    }
+    terminal::print_line(&terminal::visible(&text))
 }
 
 /// Looking leaves no trace in the journal: a store in memory serves.

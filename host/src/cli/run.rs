@@ -11,6 +11,7 @@ use super::exit::{Asked, Code, Failure, code_of, command_code};
 use super::signals::{Interrupted, Signals};
 use super::{input, render, terminal};
 use crate::config::{Config, LimitsTable, plugins};
+use crate::container::manifest::ENDING;
 use crate::kernel::{Fault, Kernel, Session, SessionOptions, Streams};
 use crate::sandbox::host::call::Progress;
 use crate::sandbox::plain::arguments::arguments_from_pairs;
@@ -66,7 +67,7 @@ impl RunArgs {
 
 /// Runs what the arguments say.
 pub async fn run(config: &Config, arguments: RunArgs) -> Result<Code, Failure> {
-    if arguments.plugin.ends_with(".toml") {
+    if arguments.plugin.ends_with(".toml") && !arguments.plugin.ends_with(ENDING) {
         let limits = arguments.limits.table() != LimitsTable::default();
         let flags = arguments.calls_a_tool() || arguments.agent.given().is_some();
         if flags || limits || arguments.grants.given() {
@@ -85,6 +86,7 @@ pub async fn run(config: &Config, arguments: RunArgs) -> Result<Code, Failure> {
     let config = Config { plugin_path: folders, ..config.clone() };
     let mut options = session_options(&config, &arguments.grants, &arguments.limits)?;
     options.known_as = found.looked_up.then(|| found.name.clone());
+    options.grants.extend(found.standing_grants().map_err(Failure::usage)?);
     let missing = arguments.plugin_path.iter().filter(|folder| !folder.is_dir());
     missing.for_each(|folder| {
         terminal::note(&format!("--plugin-path {}: there is no such folder", folder.display()));
@@ -179,6 +181,7 @@ pub async fn kernel(config: &Config) -> Result<Kernel, Failure> {
         .store(config.store.clone())
         .cache(config.cache_folder.clone(), config.cache_bytes_max)
         .load_time(config.limits.load)
+        .containers(config.containers())
         .on_compile(terminal::compile_spinner());
     Ok(builder.build().await?)
 }

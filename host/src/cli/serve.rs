@@ -136,6 +136,7 @@ pub async fn serve(config: &Config, arguments: &ServeArgs) -> Result<Code, Failu
     let drain = arguments.drain.0;
     let mut signals = Signals::watch_for(drain.saturating_add(GRACE))?;
     let kernel = Kernel::builder()
+        .containers(config.containers())
         .profile(Profile::Host)
         .store(config.store.clone())
         .cache(config.cache_folder.clone(), config.cache_bytes_max)

@@ -40,6 +40,7 @@ pub async fn run(config: &Config, path: &Path, format: Format) -> Result<Code, F
     let team = load(path).map_err(Failure::usage)?;
     let mut signals = Signals::watch_for(GRACE)?;
     let kernel = Kernel::builder()
+        .containers(config.containers())
         .profile(Profile::Host)
         .store(config.store.clone())
         .cache(config.cache_folder.clone(), config.cache_bytes_max)

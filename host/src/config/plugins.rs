@@ -3,6 +3,8 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use crate::capability::grant::Grant;
+use crate::container::manifest::{ENDING, Native, is_manifest};
 use crate::sandbox::plain::nearest;
 use crate::sandbox::program::COMPONENT_BYTES_MAX;
 
@@ -29,6 +31,26 @@ pub enum NotFound {
     Unusable(String),
 }
 
+impl Found {
+    /// The operator's standing grants for container tools: the `allow` lines of their file, where
+    /// it lies in the operator's own folders. A stranger's file gives itself nothing.
+    ///
+    /// # Errors
+    /// One sentence, when a line is no grant.
+    pub fn standing_grants(&self) -> Result<Vec<(Grant, String)>, String> {
+        if !self.looked_up || !is_manifest(&self.bytes) {
+            return Ok(Vec::new());
+        }
+        // What is wrong with the file is told when it is loaded.
+        let Ok(tools) = Native::parse(&self.bytes) else { return Ok(Vec::new()) };
+        let grant = |line: &String| match line.parse::<Grant>() {
+            Ok(grant) => Ok((grant, line.clone())),
+            Err(error) => Err(format!("{}: allow: {error}", self.origin)),
+        };
+        tools.file.allow.iter().map(grant).collect()
+    }
+}
+
 macro_rules! embedded {
     ($($name:literal),* $(,)?) => {
         &[$((
@@ -42,7 +64,10 @@ macro_rules! embedded {
 
 /// The plugins that come with the program.
 pub const EMBEDDED: &[(&str, &[u8])] =
-    embedded!["assistant", "calculator", "files", "http", "json", "team"];
+    embedded!["assistant", "calculator", "files", "http", "javascript", "json", "team"];
+
+/// The plugins that are too large for that, and are built where they are used.
+pub const BUILT: &[&str] = &["python"];
 
 /// Finds what `wanted` means.
 ///
@@ -50,14 +75,15 @@ pub const EMBEDDED: &[(&str, &[u8])] =
 /// One sentence: not there (with the nearest name), a folder, unreadable, too large.
 pub fn find(wanted: &str, folders: &[PathBuf]) -> Result<Found, NotFound> {
     let path = Path::new(wanted);
-    let is_path =
-        wanted.contains('/') || path.extension().is_some_and(|end| end == "wasm" || end == "wat");
+    let is_path = wanted.contains('/')
+        || wanted.ends_with(ENDING)
+        || path.extension().is_some_and(|end| end == "wasm" || end == "wat");
     if is_path {
         return read(path);
     }
     for folder in folders {
-        for end in ["wasm", "wat"] {
-            let path = folder.join(format!("{wanted}.{end}"));
+        for end in [".wasm", ".wat", ENDING] {
+            let path = folder.join(format!("{wanted}{end}"));
             if path.is_file() {
                 return Ok(Found { looked_up: true, ..read(&path)? });
             }
@@ -75,6 +101,12 @@ pub fn find(wanted: &str, folders: &[PathBuf]) -> Result<Found, NotFound> {
 }
 
 fn not_found(wanted: &str, folders: &[PathBuf]) -> NotFound {
+    if BUILT.contains(&wanted) {
+        return NotFound::Missing(format!(
+            "{wanted} is too large to come along: `aos-host plugin build {wanted}` builds and \
+             installs it"
+        ));
+    }
     let names = EMBEDDED.iter().map(|(name, _)| *name);
     let installed = in_folders(folders);
     let known = names.clone().chain(installed.iter().map(String::as_str));
@@ -133,6 +165,8 @@ fn read(path: &Path) -> Result<Found, NotFound> {
     file.take(COMPONENT_BYTES_MAX)
         .read_to_end(&mut bytes)
         .map_err(|error| fail(&error.to_string()))?;
-    let name = path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into());
+    let file = path.file_name().unwrap_or_default().to_string_lossy();
+    let stem = path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into());
+    let name = file.strip_suffix(ENDING).map_or(stem, str::to_owned);
     Ok(Found { name, looked_up: false, origin: path.display().to_string(), bytes })
 }

@@ -4,6 +4,7 @@ use serde::Deserialize;
 use wasmparser::{Parser, Payload};
 
 use crate::capability::grant::Ask;
+use crate::container::{self, manifest::ToolFile};
 use crate::sandbox::program::parse_error;
 
 /// The custom section of the outermost component.
@@ -64,7 +65,14 @@ impl Manifest {
     /// # Errors
     /// One sentence: which line, and what would be right.
     pub fn of(component: &[u8]) -> Result<Option<Self>, String> {
-        let Some(text) = section(component)? else { return Ok(None) };
+        section(component)?.map(Self::parse).transpose()
+    }
+
+    /// Reads the text of a `plugin.toml`.
+    ///
+    /// # Errors
+    /// One sentence: which line, and what would be right.
+    pub fn parse(text: &str) -> Result<Self, String> {
         let manifest: Self = toml::from_str(text).map_err(|error| {
             let at = error.span().map_or(0, |span| span.start.min(text.len()));
             let line = text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1;
@@ -81,7 +89,23 @@ impl Manifest {
             ));
         }
         manifest.asks()?;
-        Ok(Some(manifest))
+        Ok(manifest)
+    }
+
+    /// What the file of container tools says, in the words of every manifest.
+    pub fn of_native(file: &ToolFile) -> Self {
+        let line = |line: &container::manifest::AskLine| AskLine {
+            ask: line.ask.clone(),
+            reason: line.reason.clone(),
+        };
+        Self {
+            name: file.name.clone(),
+            version: file.format.to_string(),
+            description: file.description.clone(),
+            license: String::new(),
+            grants: file.grants.iter().map(line).collect(),
+            examples: Vec::new(),
+        }
     }
 
     /// What it asks for.

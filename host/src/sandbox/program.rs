@@ -11,16 +11,18 @@ use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
 use wasmtime_wasi::{p2, p3};
 use wit_component::ComponentEncoder;
 
+use crate::container::manifest::Native;
 use crate::sandbox::cache::CompileCache;
 use crate::sandbox::concurrency::is_wasi_0_3;
 use crate::sandbox::engine::Concurrency;
 use crate::sandbox::host::bindings::ToolPre;
 use crate::sandbox::host::bindings::agent::AgentPre;
-use crate::sandbox::host::link::{Unoffered, is_agent, unoffered};
+use crate::sandbox::host::link::{CONTRACT_LINE, Unoffered, is_agent, is_release, unoffered};
 use crate::sandbox::manifest::Manifest;
 use crate::sandbox::plain::Exports;
 use crate::sandbox::state::State;
-use crate::types::{ComponentHash, LimitHit};
+use crate::sandbox::{sections, tool};
+use crate::types::{ComponentHash, Definition, LimitHit};
 
 /// A component larger than this is refused before anything reads it.
 pub const COMPONENT_BYTES_MAX: u64 = 256 << 20;
@@ -63,6 +65,8 @@ pub enum Kind {
     Command(Entry),
     /// Anything else: its functions are tools.
     Plain(Box<Exports>),
+    /// No component: native command lines, which `container` runs and the sandbox never does.
+    Native(Arc<Native>),
 }
 
 /// Where a command begins.
@@ -81,6 +85,7 @@ impl Kind {
             Self::Agent(_) => "agent",
             Self::Command(_) => "command",
             Self::Plain(_) => "plain component",
+            Self::Native(_) => "container tools",
         }
     }
 }
@@ -97,8 +102,37 @@ pub struct Program {
     pub manifest: Option<Manifest>,
     /// What it is.
     pub kind: Kind,
-    /// Linked, ready to be instantiated.
-    pub(crate) pre: InstancePre<State>,
+    /// The tools that `aos-host build` wrote into it, so that it need not run to be asked.
+    pub(crate) definitions: Option<Vec<Definition>>,
+    /// Linked, ready to be instantiated; none of what the sandbox does not run.
+    pub(crate) pre: Option<InstancePre<State>>,
+}
+
+impl Program {
+    /// Container tools as a program: there is nothing to compile.
+    ///
+    /// # Errors
+    /// [`BadPlugin::Manifest`] says what is wrong with the file.
+    pub fn native(bytes: &[u8]) -> Result<Self, BadPlugin> {
+        let wrong = |error: String| BadPlugin::Manifest(format!("it is no tool file: {error}"));
+        let native = Native::parse(bytes).map_err(wrong)?;
+        let manifest = Manifest::of_native(&native.file);
+        manifest.asks().map_err(BadPlugin::Manifest)?;
+        Ok(Self {
+            name: native.file.name.clone(),
+            hash: native.hash,
+            identity: native.hash.to_string().into(),
+            manifest: Some(manifest),
+            kind: Kind::Native(Arc::new(native)),
+            definitions: None,
+            pre: None,
+        })
+    }
+
+    /// What the sandbox instantiates.
+    pub(crate) fn instance(&self) -> wasmtime::Result<&InstancePre<State>> {
+        self.pre.as_ref().ok_or_else(|| wasmtime::Error::msg("it is no component"))
+    }
 }
 
 impl std::fmt::Debug for Program {
@@ -140,7 +174,10 @@ impl Loader<'_> {
         binary: &[u8],
     ) -> Result<Program, BadPlugin> {
         let manifest = Manifest::of(binary).map_err(BadPlugin::Manifest)?;
-        let component = self.component(hash, binary)?;
+        // What the host appended is no code: the same code is compiled once.
+        let code = &binary[..sections::code_end(binary)];
+        let key = if code.len() < binary.len() { ComponentHash::of(code) } else { hash };
+        let component = self.component(key, code)?;
         let missing = unoffered(&component, self.engine);
         if !missing.is_empty() {
             return Err(BadPlugin::Imports(missing));
@@ -157,9 +194,13 @@ impl Loader<'_> {
             .instantiate_pre(&component)
             .map_err(|error| BadPlugin::Invalid(one_line(&error)))?;
         let kind = self.kind(&component, &pre)?;
+        let definitions = match kind {
+            Kind::Tool(_) => tool::definitions_in(binary).map_err(BadPlugin::Manifest)?,
+            Kind::Agent(_) | Kind::Command(_) | Kind::Plain(_) | Kind::Native(_) => None,
+        };
         let name = manifest.as_ref().map_or(name, |manifest| manifest.name.as_str()).to_owned();
         let identity = hash.to_string().into();
-        Ok(Program { name, hash, identity, manifest, kind, pre })
+        Ok(Program { name, hash, identity, manifest, kind, definitions, pre: Some(pre) })
     }
 
     /// From the cache, or compiled and then kept there.
@@ -205,15 +246,17 @@ impl Loader<'_> {
 
     fn kind(&self, component: &Component, pre: &InstancePre<State>) -> Result<Kind, BadPlugin> {
         let of_type = component.component_type();
-        let exports = |interface: &str| {
-            of_type.exports(self.engine).any(|(name, _)| name.split('@').next() == Some(interface))
+        let export = |interface: &str| {
+            let mut names = of_type.exports(self.engine).map(|(name, _)| name.to_owned());
+            names.find(|name| name.split('@').next() == Some(interface))
         };
-        let wrong = |error: wasmtime::Error| BadPlugin::Invalid(one_line(&error));
-        if exports("aos:tool/tools") {
-            return Ok(Kind::Tool(ToolPre::new(pre.clone()).map_err(wrong)?));
+        if let Some(name) = export("aos:tool/tools") {
+            let pre = ToolPre::new(pre.clone()).map_err(|error| misfit(&name, &error))?;
+            return Ok(Kind::Tool(pre));
         }
-        if exports("aos:agent/program") {
-            return Ok(Kind::Agent(AgentPre::new(pre.clone()).map_err(wrong)?));
+        if let Some(name) = export("aos:agent/program") {
+            let pre = AgentPre::new(pre.clone()).map_err(|error| misfit(&name, &error))?;
+            return Ok(Kind::Agent(pre));
         }
         if let Some(entry) = self.entry(component, pre)? {
             return Ok(Kind::Command(entry));
@@ -376,6 +419,27 @@ fn adapt(module: &[u8]) -> Result<Vec<u8>, BadPlugin> {
         let causes: Vec<_> = error.chain().map(ToString::to_string).collect();
         BadPlugin::Invalid(format!("this core module cannot be adapted: {}", causes.join(": ")))
     })
+}
+
+/// Why an export of the contract is not the one that this host calls: another version, or one that
+/// lacks a function or has it with other types.
+fn misfit(name: &str, error: &wasmtime::Error) -> BadPlugin {
+    let version = name.split_once('@').map_or("no version", |(_, version)| version);
+    if is_release(version, CONTRACT_LINE) {
+        return BadPlugin::Invalid(one_line(error));
+    }
+    BadPlugin::NothingToRun(format!(
+        "it exports `{name}`, and this host calls version {CONTRACT_LINE}0: rebuild it with \
+         the library of this version"
+    ))
+}
+
+/// A command of WASI 0.1 with its exit codes led past the adapter; none when it has no exit.
+///
+/// # Errors
+/// When the module cannot be read.
+pub(super) fn with_exit_codes(module: &[u8]) -> Result<Option<Vec<u8>>, String> {
+    exit::with_code(module)
 }
 
 /// What would offer an import of a core module that is not of WASI 0.1.

@@ -64,8 +64,12 @@ impl<T> Finished<T> {
 }
 
 impl Sandbox {
-    /// The tools of a program, as it describes them itself.
+    /// The tools of a program, as it describes them itself: in the section that its build wrote,
+    /// or else when it is asked.
     pub async fn definitions(&self, program: &Program, setup: Setup) -> Finished<Vec<Definition>> {
+        if let Some(written) = &program.definitions {
+            return Finished::at_once(Ok(written.clone()));
+        }
         match &program.kind {
             Kind::Tool(_) => {
                 self.run(program, setup, async |_, store| {
@@ -77,6 +81,7 @@ impl Sandbox {
                 .await
             }
             Kind::Plain(exports) => Finished::at_once(Ok(tool::plain_definitions(exports))),
+            Kind::Native(tools) => Finished::at_once(Ok(tools.definitions())),
             Kind::Agent(_) | Kind::Command(_) => Finished::at_once(Ok(Vec::new())),
         }
     }
@@ -107,7 +112,7 @@ impl Sandbox {
                 })
                 .await
             }
-            Kind::Agent(_) | Kind::Command(_) => {
+            Kind::Agent(_) | Kind::Command(_) | Kind::Native(_) => {
                 Finished::at_once(Err(Ended::BadAnswer("it has no tools".into())))
             }
         }
@@ -172,7 +177,11 @@ impl Sandbox {
         let meter = Meter::start();
         let limits = setup.limits.clone();
         let identity = Arc::clone(&program.identity);
-        let mut store = new_store(program.pre.engine(), &self.services, setup, identity, &meter);
+        let instance = match program.instance() {
+            Ok(instance) => instance,
+            Err(error) => return Finished::at_once(Err(Ended::Host(error.to_string()))),
+        };
+        let mut store = new_store(instance.engine(), &self.services, setup, identity, &meter);
         let timed = {
             let running = std::pin::pin!(body(&limits, &mut store));
             tokio::time::timeout(limits.wall, meter.measure(running)).await
@@ -190,7 +199,7 @@ impl Sandbox {
 async fn tool(program: &Program, store: &mut Store<State>) -> wasmtime::Result<Tool> {
     match &program.kind {
         Kind::Tool(tool) => tool.instantiate_async(store).await,
-        Kind::Agent(_) | Kind::Command(_) | Kind::Plain(_) => {
+        Kind::Agent(_) | Kind::Command(_) | Kind::Plain(_) | Kind::Native(_) => {
             Err(wasmtime::Error::msg("no tool plugin"))
         }
     }
@@ -203,7 +212,7 @@ async fn run_to_its_end(
     run: ComponentExportIndex,
     store: &mut Store<State>,
 ) -> wasmtime::Result<Result<(), ()>> {
-    let instance = program.pre.instantiate_async(&mut *store).await?;
+    let instance = program.instance()?.instantiate_async(&mut *store).await?;
     let run = instance.get_typed_func::<(), (Result<(), ()>,)>(&mut *store, run)?;
     let (ended,) = run.call_async(&mut *store, ()).await?;
     let rest = store.run_concurrent(async |store| {
@@ -234,7 +243,7 @@ async fn plain_call(
         Ok(plan) => plan.start(),
         Err(error) => return Ok(plain_error(error, limits)),
     };
-    let instance = program.pre.instantiate_async(&mut *store).await?;
+    let instance = program.instance()?.instantiate_async(&mut *store).await?;
     while let Some(mut call) = run.next_call() {
         let function = instance
             .get_func(&mut *store, call.export.index)
