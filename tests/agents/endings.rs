@@ -50,15 +50,16 @@ async fn ended_while_it_waits_for_a_child_which_ends_with_it() {
     let mut spec = house.rogue("spawn-tokens 5000");
     spec.model = Some(slow);
     let pid = house.spawn(spec).await;
-    ends_while(&house, pid, Standing::Waiting(Waiting::Child)).await;
+    house.stands(pid, Standing::Waiting(Waiting::Child)).await;
     let agents = house.kernel.agents().expect("agents");
+    agents.end(pid, "the test").expect("lives");
+    assert_eq!(house.ended(pid).await, Ending::Killed("the test".into()));
     let children: Vec<_> =
         agents.list().into_iter().filter(|view| view.parent == Some(pid)).collect();
     assert_eq!(children.len(), 1, "{children:?}");
-    for child in children {
-        let ending = house.ended(child.pid).await;
-        assert!(matches!(ending, Ending::Killed(_)), "{ending:?}");
-    }
+    // No time has passed since its parent's end was told.
+    let ending = &children[0].ending;
+    assert!(matches!(ending, Some(Ending::Killed(_))), "leaves come first: {ending:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,6 +14,10 @@ use crate::scheduler::Amounts;
 use crate::storage::ProcessChange;
 use crate::types::{AgentUsage, Ending, Pid};
 
+/// How long the end of an agent waits for the end of a child, which takes a turn or two. A host
+/// that is so busy, or a store that is so slow, holds no parent back for ever.
+const CHILD_WITHIN: Duration = Duration::from_secs(10);
+
 /// An agent at its end.
 pub(super) struct End<'a> {
     pub(super) pid: Pid,
@@ -82,9 +86,7 @@ impl Agents {
             return;
         }
         let ending = ending_of(process.state().killed.clone(), how, finished.as_ref());
-        for child in process.state().children.clone() {
-            self.kill(child, &format!("its parent, agent {}, has ended", process.pid));
-        }
+        self.end_children(process).await;
         {
             let mut state = process.state();
             // Of one that was ended the turns are known, and not what it took in all.
@@ -100,6 +102,19 @@ impl Agents {
             Err(error) => Ending::Trapped(format!("its end could not be written down: {error}")),
         };
         self.tell_ending(process, ending);
+    }
+
+    /// Ends all children of an agent that ends, and waits for them: leaves first.
+    async fn end_children(&self, process: &Process) {
+        let children = process.state().children.clone();
+        for child in &children {
+            self.kill(*child, &format!("its parent, agent {}, has ended", process.pid));
+        }
+        for child in children.iter().filter_map(|child| self.find(*child)) {
+            if tokio::time::timeout(CHILD_WITHIN, self.ended(&child)).await.is_err() {
+                tracing::warn!("agent {} outlives its parent, agent {}", child.pid, process.pid);
+            }
+        }
     }
 
     async fn write_ending(&self, process: &Process, ending: &Ending) -> Result<(), JournalError> {

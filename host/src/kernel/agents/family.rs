@@ -404,8 +404,8 @@ mod tests {
     fn grants_that_are_named_replace_those_of_their_kind() {
         let kept = ["tool:*", "model:*", "spawn:assistant"];
         assert_eq!(narrowed_to(&[]).expect("held"), kept);
-        let read = narrowed_to(&["read:/srv/a:/w"]).expect("held");
-        assert_eq!(read, ["read:/srv/a:/w", "tool:*", "model:*", "spawn:assistant"]);
+        let read = narrowed_to(&["read:/srv/a:/w/a"]).expect("held");
+        assert_eq!(read, ["read:/srv/a:/w/a", "tool:*", "model:*", "spawn:assistant"]);
         let model = narrowed_to(&["model:script/x"]).expect("held");
         assert_eq!(model, ["model:script/x", "tool:*", "spawn:assistant"]);
         assert!(matches!(narrowed_to(&["read:/etc:/etc"]), Err(Error::Denied(_))));

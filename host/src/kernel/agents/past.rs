@@ -68,6 +68,8 @@ pub(in crate::kernel) struct Past {
     pub(in crate::kernel) messages: VecDeque<Message>,
     pub(in crate::kernel) exits: VecDeque<Exit>,
     pub(in crate::kernel) points: Vec<Point>,
+    /// The name of its model.
+    pub(in crate::kernel) model: String,
     /// How it ended, where it did.
     pub(in crate::kernel) ending: Option<ChildEnding>,
     /// What it used in all, where it ended.
@@ -87,6 +89,7 @@ struct Birth {
     parent: Option<u64>,
     seed: String,
     clock: u64,
+    model: String,
     charter: Told,
 }
 
@@ -197,6 +200,7 @@ impl Past {
             children,
             messages,
             exits,
+            model: birth.model,
             ending,
             used_in_all: found.used_in_all,
             history,

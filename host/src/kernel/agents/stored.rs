@@ -73,7 +73,7 @@ fn view_of(past: Past, id: [u8; 16], goes_on: bool) -> ProcessView {
         parent: past.parent,
         task: first_line.chars().take(TASK_CHARS_SHOWN).collect(),
         program: past.charter.program.name.clone(),
-        model: past.charter.model().to_owned(),
+        model: past.model,
         name: past.charter.name,
         priority: past.priority.get(),
         standing,
