@@ -8,6 +8,7 @@ mod audit;
 mod cache;
 mod checkpoint;
 mod context;
+mod doctor;
 mod exit;
 mod input;
 mod inspect;
@@ -15,6 +16,7 @@ mod logs;
 mod man;
 mod new;
 mod operate;
+mod plugin;
 mod ps;
 mod quota;
 mod render;
@@ -95,6 +97,11 @@ enum Command {
     Inspect(inspect::InspectArgs),
     /// Start a new tool: a project that builds, tests and runs
     New(new::NewArgs),
+    /// Plugins from files, HTTPS and OCI registries: pinned by hash, signed, compared
+    #[command(subcommand)]
+    Plugin(plugin::PluginCommand),
+    /// Say whether this host is as it should be; with --attack, whether its barriers hold
+    Doctor(doctor::DoctorArgs),
     /// Native command lines as tools, each call in a container of its own
     #[command(subcommand)]
     Tool(tool::ToolCommand),
@@ -219,6 +226,8 @@ fn dispatch(cli: Cli) -> Result<Code, Failure> {
         Command::Quota(command) => block_on(quota::quota(&config, &command)),
         Command::Inspect(arguments) => block_on(inspect::inspect(&config, arguments)),
         Command::New(arguments) => new::new(&arguments),
+        Command::Plugin(command) => block_on(plugin::plugin(&config, command)),
+        Command::Doctor(arguments) => block_on(doctor::doctor(&config, &arguments)),
         Command::Tool(command) => block_on(tool::tool(&config, command)),
         Command::Audit(command) => block_on(audit::audit(&config, command)),
         Command::Store(command) => block_on(store::store(&config, command)),

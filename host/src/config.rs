@@ -4,6 +4,7 @@
 pub mod agent;
 pub mod anchor;
 pub mod plugins;
+pub mod supply;
 pub mod team;
 
 use std::path::{Path, PathBuf};
