@@ -264,7 +264,7 @@ fn fuzz_signatures() {
 fn fuzz_components() {
     // The seed is a built plugin, which is not committed twice.
     let seed = std::fs::read(plugin("text-case")).expect("reads");
-    let seed = vec![seed[..seed.len().min(INPUT_BYTES_MAX)].to_vec(), seed];
+    let seed = [seed[..seed.len().min(INPUT_BYTES_MAX)].to_vec(), seed];
     fuzz("components", &seed, |input| {
         let _read = inspect(input);
         let _manifest = aos_host::sandbox::manifest::Manifest::of(input);

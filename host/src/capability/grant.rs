@@ -211,6 +211,25 @@ impl Scope {
     }
 }
 
+impl Scope {
+    /// What it is a scope of.
+    pub fn capability(&self) -> Capability {
+        match self {
+            Self::Read(_) => Capability::Read,
+            Self::Write(_) => Capability::Write,
+            Self::Net(_) => Capability::Net,
+            Self::Tcp(_) => Capability::Tcp,
+            Self::Udp(_) => Capability::Udp,
+            Self::Env(_) => Capability::Env,
+            Self::Config(_) => Capability::Config,
+            Self::KeyValue(_) => Capability::KeyValue,
+            Self::Tool(_) => Capability::Tool,
+            Self::Model(_) => Capability::Model,
+            Self::Spawn(_) => Capability::Spawn,
+        }
+    }
+}
+
 /// One line of what the operator gives.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Grant {

@@ -1,5 +1,6 @@
 //! `aos-host plugin`: plugins that are added, pinned by hash, signed, upgraded and removed.
 
+mod build;
 mod compare;
 
 use std::path::{Path, PathBuf};
@@ -40,6 +41,8 @@ pub enum PluginCommand {
     },
     /// Fetch one again, show what would change, and take it when it asks for nothing more
     Upgrade(UpgradeArgs),
+    /// Build a plugin that is too large to come with the program, and install it
+    Build(build::BuildArgs),
     /// Sign a plugin's file: writes FILE.sig
     Sign {
         /// The file
@@ -88,6 +91,7 @@ pub async fn plugin(config: &Config, command: PluginCommand) -> Result<Code, Fai
         PluginCommand::Verify { name } => verify(config, name.as_deref()),
         PluginCommand::Remove { name } => remove(config, &name),
         PluginCommand::Upgrade(arguments) => upgrade(config, &arguments).await,
+        PluginCommand::Build(arguments) => build::build(config, &arguments).await,
         PluginCommand::Sign { file, key } => sign(&file, &key),
     }
 }
