@@ -11,6 +11,7 @@ mod checkpoint;
 mod context;
 mod contract;
 mod dev;
+mod doctor;
 mod exit;
 mod input;
 mod inspect;
@@ -99,13 +100,15 @@ enum Command {
     Inspect(inspect::InspectArgs),
     /// Start a new tool, agent or command: a project that builds, tests and runs
     New(new::NewArgs),
+    /// Say whether this host is as it should be; with --attack, whether its barriers hold
+    Doctor(doctor::DoctorArgs),
     /// Build the project in a folder into one plugin, by its language's own toolchain
     Build(build::BuildArgs),
     /// Build and run the project in this folder, again on each save
     Dev(dev::DevArgs),
     /// Hold a tool plugin against the contract: calls made from its schemas, its examples
     Test(contract::TestArgs),
-    /// Build and install plugins
+    /// Plugins: built, or from files, HTTPS and OCI registries; pinned by hash, signed, compared
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
     /// Native command lines as tools, each call in a container of its own
@@ -253,10 +256,11 @@ fn dispatch(cli: Cli) -> Result<Code, Failure> {
         Command::Quota(command) => block_on(quota::quota(&config, &command)),
         Command::Inspect(arguments) => block_on(inspect::inspect(&config, arguments)),
         Command::New(arguments) => new::new(&arguments),
+        Command::Plugin(command) => block_on(plugin::plugin(&config, command)),
+        Command::Doctor(arguments) => block_on(doctor::doctor(&config, &arguments)),
         Command::Build(arguments) => block_on(build::build(&config, &arguments)),
         Command::Dev(arguments) => dev::dev(&config, &arguments),
         Command::Test(arguments) => block_on(contract::test(&config, arguments)),
-        Command::Plugin(command) => block_on(plugin::plugin(&config, &command)),
         Command::Tool(command) => block_on(tool::tool(&config, command)),
         Command::Audit(command) => block_on(audit::audit(&config, command)),
         Command::Store(command) => block_on(store::store(&config, command)),

@@ -5,6 +5,7 @@ pub mod agent;
 pub mod anchor;
 pub mod host;
 pub mod plugins;
+pub mod supply;
 pub mod team;
 
 use std::path::{Path, PathBuf};

@@ -4,6 +4,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::capability::grant::Grant;
+use crate::config::supply::lock;
 use crate::container::manifest::{ENDING, Native, is_manifest};
 use crate::sandbox::plain::nearest;
 use crate::sandbox::program::COMPONENT_BYTES_MAX;
@@ -85,7 +86,11 @@ pub fn find(wanted: &str, folders: &[PathBuf]) -> Result<Found, NotFound> {
         for end in [".wasm", ".wat", ENDING] {
             let path = folder.join(format!("{wanted}{end}"));
             if path.is_file() {
-                return Ok(Found { looked_up: true, ..read(&path)? });
+                let found = Found { looked_up: true, ..read(&path)? };
+                // Before anything reads the bytes as a component.
+                lock::check(folder, wanted, &found.bytes)
+                    .map_err(|error| NotFound::Unusable(error.to_string()))?;
+                return Ok(found);
             }
         }
     }

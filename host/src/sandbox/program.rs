@@ -1,6 +1,7 @@
 //! From bytes to a program that can be instantiated: read, adapt, compile or load, link.
 
 mod exit;
+mod native;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -109,26 +110,6 @@ pub struct Program {
 }
 
 impl Program {
-    /// Container tools as a program: there is nothing to compile.
-    ///
-    /// # Errors
-    /// [`BadPlugin::Manifest`] says what is wrong with the file.
-    pub fn native(bytes: &[u8]) -> Result<Self, BadPlugin> {
-        let wrong = |error: String| BadPlugin::Manifest(format!("it is no tool file: {error}"));
-        let native = Native::parse(bytes).map_err(wrong)?;
-        let manifest = Manifest::of_native(&native.file);
-        manifest.asks().map_err(BadPlugin::Manifest)?;
-        Ok(Self {
-            name: native.file.name.clone(),
-            hash: native.hash,
-            identity: native.hash.to_string().into(),
-            manifest: Some(manifest),
-            kind: Kind::Native(Arc::new(native)),
-            definitions: None,
-            pre: None,
-        })
-    }
-
     /// What the sandbox instantiates.
     pub(crate) fn instance(&self) -> wasmtime::Result<&InstancePre<State>> {
         self.pre.as_ref().ok_or_else(|| wasmtime::Error::msg("it is no component"))
