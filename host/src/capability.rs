@@ -11,3 +11,4 @@ pub mod grant;
 pub mod keyvalue;
 pub mod names;
 pub mod network;
+pub mod secrets;

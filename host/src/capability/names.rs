@@ -87,6 +87,11 @@ impl<'a> NameRequest<'a> {
         Self { capability: Capability::KeyValue, name }
     }
 
+    /// To hold the placeholder of a secret.
+    pub fn secret(name: &'a str) -> Self {
+        Self { capability: Capability::Secret, name }
+    }
+
     /// To call a tool, by the name under which an agent sees it.
     pub fn tool(name: &'a str) -> Self {
         Self { capability: Capability::Tool, name }

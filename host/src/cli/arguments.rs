@@ -43,6 +43,9 @@ pub struct GrantArgs {
     /// Let it use a bucket of its own key-value store
     #[arg(long, value_name = "BUCKET")]
     allow_keyvalue: Vec<String>,
+    /// Let it use a secret at some hosts, without seeing it: NAME@https://HOST
+    #[arg(long, value_name = "NAME@PLACE")]
+    secret: Vec<String>,
     /// Any grant in the grammar [PLUGIN@]capability:pattern
     #[arg(long, value_name = "GRANT")]
     allow: Vec<String>,
@@ -114,6 +117,7 @@ impl GrantArgs {
             &self.allow_env,
             &self.set_config,
             &self.allow_keyvalue,
+            &self.secret,
             &self.allow,
         ];
         let ambient = self.no_clock || self.no_random;
@@ -184,6 +188,7 @@ pub fn session_options(
         (Capability::Tcp, &grants.allow_tcp),
         (Capability::Udp, &grants.allow_udp),
         (Capability::KeyValue, &grants.allow_keyvalue),
+        (Capability::Secret, &grants.secret),
     ];
     for (capability, patterns) in by_capability {
         for pattern in patterns {
@@ -294,6 +299,7 @@ fn granted_environment(options: &mut SessionOptions) {
             | Scope::Udp(_)
             | Scope::Config(_)
             | Scope::KeyValue(_)
+            | Scope::Secret(_)
             | Scope::Tool(_)
             | Scope::Model(_)
             | Scope::Spawn(_) => None,

@@ -55,6 +55,7 @@ fn grant(text: &str, base: &Path) -> Result<String, String> {
         | Scope::Env(_)
         | Scope::Config(_)
         | Scope::KeyValue(_)
+        | Scope::Secret(_)
         | Scope::Tool(_)
         | Scope::Model(_)
         | Scope::Spawn(_) => return Ok(text.to_owned()),

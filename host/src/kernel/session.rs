@@ -3,12 +3,14 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use secrecy::SecretString;
 use serde_json::json;
 
 use crate::capability::authority::Authority;
 use crate::capability::gate::{Gate, Permit, Refusal};
 use crate::capability::grant::{Capability, Grant};
 use crate::capability::names::NameRequest;
+use crate::capability::secrets::Secrets;
 use crate::journal::{
     Body, Chain, ChainId, Class, Closing, Journal, JournalError, Opening, Row, RowKind,
 };
@@ -56,6 +58,10 @@ pub struct SessionOptions {
     pub environment: Vec<(String, String)>,
     /// Configuration values; setting one grants it.
     pub config: Vec<(String, String)>,
+    /// Values of the secrets that grants name.
+    pub secrets: Vec<(String, SecretString)>,
+    /// What placeholders of secrets are derived from; a seed of its own where it is left out.
+    pub placeholder_seed: Option<[u8; 32]>,
     /// Standard streams.
     pub streams: Streams,
     /// Who is told of progress.
@@ -69,6 +75,7 @@ pub struct Session {
     pub(super) plugin: Arc<Plugin>,
     options: SessionOptions,
     authority: Arc<Authority>,
+    secrets: Arc<Secrets>,
     chain: Chain,
     total: std::sync::Mutex<Usage>,
     denials: std::sync::Mutex<Vec<Denial>>,
@@ -155,11 +162,14 @@ impl Session {
         };
         let authority = Authority::for_plugin(&meant, asks, &grants, &options.denied_paths)
             .map_err(|error| Fault::Caller(error.to_string()))?;
-        let authority = Arc::new(authority);
+        let seed = options.placeholder_seed.unwrap_or_else(rand::random);
+        let secrets = Secrets::new(authority.secrets(), &options.secrets, &seed)
+            .map_err(|error| Fault::Caller(error.to_string()))?;
         Ok(Self {
             plugin,
             options,
-            authority,
+            authority: Arc::new(authority),
+            secrets: Arc::new(secrets),
             chain,
             total: Default::default(),
             denials: Default::default(),
@@ -257,6 +267,20 @@ impl Session {
             let request = NameRequest::config(&name.0);
             setup.config.extend(let_through(&call.gate, request, name).await?);
         }
+        for held in self.secrets.held() {
+            // Programs that know nothing of this host find it where they look for a key.
+            let pair = (held.name.clone(), held.placeholder.clone());
+            let request = NameRequest::secret(&held.name);
+            if let Some(pair) = let_through(&call.gate, request, &pair).await? {
+                let unset = |pairs: &[(String, String)]| pairs.iter().all(|(n, _)| *n != pair.0);
+                if unset(&setup.environment) {
+                    setup.environment.push(pair.clone());
+                }
+                if unset(&setup.config) {
+                    setup.config.push(pair);
+                }
+            }
+        }
         Ok(setup)
     }
 
@@ -277,6 +301,7 @@ impl Session {
             arguments: vec![self.plugin.program.name.clone()],
             environment: Vec::new(),
             config: Vec::new(),
+            secrets: Arc::clone(&self.secrets),
             stdin: streams.stdin.clone(),
             stdout: streams.stdout.clone(),
             stderr: streams.stderr.clone(),

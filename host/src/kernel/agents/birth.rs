@@ -225,6 +225,7 @@ impl Agents {
             arguments: vec![process.name.clone()],
             environment: Vec::new(),
             config: Vec::new(),
+            secrets: Arc::default(),
             stdin: Input::Empty,
             stdout: options.streams.stdout.clone(),
             stderr: options.streams.stderr.clone(),
