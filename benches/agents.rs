@@ -6,7 +6,6 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use aos_host::config::Config;
@@ -16,6 +15,8 @@ use aos_host::kernel::{Kernel, SessionOptions};
 use aos_host::model::{ModelOptions, Models};
 use aos_host::sandbox::engine::Profile;
 use aos_host::types::{Ending, Pid};
+
+mod wake;
 
 /// Agents that live at once, where the system's memory maps allow it.
 const LIVE: usize = 10_000;
@@ -129,31 +130,6 @@ fn resident_bytes() -> u64 {
     pages * 4_096
 }
 
-/// How long a parked thread takes to run after it is unparked: p99.
-fn bare_wake_p99() -> Duration {
-    let woken = Arc::new(AtomicU64::new(0));
-    let (began, seen) = (Instant::now(), Arc::clone(&woken));
-    let thread = std::thread::spawn(move || {
-        let mut waits = Vec::with_capacity(WAKES / 10);
-        while waits.len() < WAKES / 10 {
-            std::thread::park();
-            let at = seen.swap(0, Ordering::AcqRel);
-            if at > 0 {
-                waits.push(began.elapsed().saturating_sub(Duration::from_nanos(at)));
-            }
-        }
-        waits.sort_unstable();
-        waits[waits.len() * 99 / 100]
-    });
-    while !thread.is_finished() {
-        std::thread::sleep(Duration::from_micros(200));
-        let now = u64::try_from(began.elapsed().as_nanos()).expect("short");
-        woken.store(now.max(1), Ordering::Release);
-        thread.thread().unpark();
-    }
-    thread.join().expect("no panic")
-}
-
 async fn births(bench: &Bench) {
     let echo = bench.spec("echo", "hello").await;
     let few = bench.spawn(&echo, 100).await;
@@ -209,7 +185,7 @@ async fn settle(bench: &Bench, pids: &[Pid]) {
 }
 
 async fn wakes(bench: &Bench, pids: &[Pid]) {
-    let bare = tokio::task::spawn_blocking(bare_wake_p99).await.expect("no panic");
+    let bare = tokio::task::spawn_blocking(|| wake::bare_p99(WAKES / 10)).await.expect("no panic");
     bench.agents().latency();
     for n in 0..WAKES {
         let pid = pids[(n * 7_919) % pids.len()];

@@ -1,6 +1,6 @@
 //! The pager's bookkeeping: what an append, a render and a page cost beside tokens and hashes.
 //!
-//! `cargo bench --bench pager`
+//! `cargo bench --bench pager`, or one of its figures: `cargo bench --bench pager -- swap-in`
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -13,8 +13,11 @@ use aos_host::pager::layout::BreakpointRules;
 use aos_host::pager::policy::{self, Policy};
 use aos_host::pager::recall::{Document, Index};
 use aos_host::pager::{
-    Budget, Chars4, Context, Kind, Measured, NewPage, PageId, Part, Relation, TailBlock,
+    Budget, Chars4, Context, Kind, Measured, NewPage, PageId, Part, Relation, TailBlock, Tokenizer,
+    record,
 };
+use aos_host::storage::pages::{ContextRecord, PageBatch};
+use aos_host::storage::{ChainId, Digest, StoreUrl};
 
 /// Counts the bytes that are held.
 struct Counting;
@@ -140,16 +143,64 @@ fn append_with_eviction() {
 }
 
 fn measure() {
-    const COUNT: usize = 50_000;
-    let took = best(|| {
-        let new: Vec<NewPage> = (0..COUNT).map(|n| NewPage::text(Kind::User, text(n))).collect();
-        let start = Instant::now();
-        for page in new {
-            black_box(page.measure(&Chars4));
+    const COUNT: usize = 20_000;
+    for tokenizer in Tokenizer::ALL {
+        let counter = tokenizer.counter();
+        let took = best(|| {
+            let new: Vec<NewPage> =
+                (0..COUNT).map(|n| NewPage::text(Kind::User, text(n))).collect();
+            let start = Instant::now();
+            for page in new {
+                black_box(page.measure(&*counter));
+            }
+            start.elapsed()
+        });
+        let name = tokenizer.name();
+        println!("measured by {name:8}   {:>10.0} pages/s   (apart)", a_second(COUNT, took));
+    }
+}
+
+/// A page that has left the window, from the file it is in: what `read` of such a page waits for.
+fn swap_in() {
+    const COUNT: usize = 10_000;
+    let folder = tempfile::tempdir().expect("a folder");
+    let url = format!("sqlite:{}", folder.path().join("pages.db").display());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(async {
+        let store = url.parse::<StoreUrl>().expect("a store").open().await.expect("opens");
+        let all = pages(COUNT);
+        for some in all.chunks(1_000) {
+            let context = ContextRecord {
+                id: ChainId([1; 16]),
+                pid: 1,
+                name: "bench".into(),
+                updated_us: 0,
+                state: "{}".into(),
+                layout: "{}".into(),
+            };
+            let content = |page: &Measured| (Digest(page.hash.0), record::encode(&page.page.parts));
+            let contents = some.iter().map(content).collect();
+            let batch = PageBatch { context, pages: Vec::new(), contents };
+            store.pages().put(&batch).await.expect("writes");
         }
-        start.elapsed()
+        let mut took = Vec::with_capacity(2_000);
+        for n in 0..2_000 {
+            let hash = all[n * 7_919 % COUNT].hash;
+            let start = Instant::now();
+            let body = store.pages().content(Digest(hash.0)).await.expect("reads");
+            let body = body.expect("is there");
+            black_box(record::decode(&body, &hash).expect("as it was"));
+            took.push(start.elapsed());
+        }
+        took.sort_unstable();
+        let (p50, p95) = (took[took.len() / 2], took[took.len() * 95 / 100]);
+        let us = |took: Duration| took.as_secs_f64() * 1e6;
+        println!(
+            "swap-in from SQLite    {:>10.0} µs p50, {:.0} µs p95 (budget 300)",
+            us(p50),
+            us(p95)
+        );
     });
-    println!("tokens, hash, signature{:>10.0} pages/s   (apart)", a_second(COUNT, took));
 }
 
 fn render() {
@@ -245,12 +296,20 @@ fn policies() {
     }
 }
 
+/// All figures, or those whose names begin with the first argument: `-- swap-in`.
 fn main() {
-    append_without_eviction();
-    append_with_eviction();
-    measure();
-    render();
-    bookkeeping();
-    recall();
-    policies();
+    let wanted = std::env::args().nth(1).filter(|word| !word.starts_with('-')).unwrap_or_default();
+    let figures: [(&str, fn()); 8] = [
+        ("append", append_without_eviction),
+        ("append-evicting", append_with_eviction),
+        ("measure", measure),
+        ("swap-in", swap_in),
+        ("render", render),
+        ("bookkeeping", bookkeeping),
+        ("recall", recall),
+        ("policies", policies),
+    ];
+    for (_, figure) in figures.into_iter().filter(|(name, _)| name.starts_with(&wanted)) {
+        figure();
+    }
 }

@@ -3,4 +3,5 @@
 mod command_line;
 mod family;
 mod house;
+mod remember;
 mod rogues;

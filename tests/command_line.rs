@@ -59,6 +59,12 @@ fn what_the_host_trusts_is_in_no_grant() {
     let journal = r#"{"path":"/h/.local/state/aos-host/journal.db","unit":"bytes"}"#;
     user.run(&["run", "files", "-t", "read_file", "-i", journal, "--allow-read", ".:/h"])
         .complains(3, &["denied: read"]);
+    // Whatever store this run has of its own.
+    for store in ["memory:", "sqlite:other.db"] {
+        let flags = ["--allow-read", ".:/h", "--store", store];
+        let read = [&["run", "files", "-t", "read_file", "-i", journal][..], &flags].concat();
+        user.run(&read).complains(3, &["denied: read"]);
+    }
 }
 
 #[test]
@@ -243,7 +249,7 @@ fn bad_arguments_are_one_sentence_and_code_2() {
         (&["run", &calculator, "-i", "{"][..], &["--input is not JSON"][..]),
         (&["run", &calculator, "-i", "[]"], &["must be a JSON object"]),
         (&["run", &calculator, "-i", "@none"], &["--input @none"]),
-        (&["run", &calculator, "-i", "{}"], &["expression", "required"]),
+        (&["run", &calculator, "-i", "{}"], &["expression", "missing"]),
         (&["run", &calculator, "-i", r#"{"expression":5}"#], &["$.expression", "string"]),
         (&["run", &calculator, "-i", r#"{"expresion":"1"}"#], &["expres"]),
         (&["run", &calculator, "-a", "expression"], &["key=value"]),

@@ -3,6 +3,6 @@
 
 mod bad_input;
 mod commands;
-mod house;
+pub mod house;
 mod life;
 mod team;

@@ -9,8 +9,8 @@ use aos_host::sandbox::state::Input;
 use aos_host::sandbox::stdio::Sink;
 use aos_host::storage::{
     Answer, Batch, Bucket, ChainHead, ChainRange, ChainRecord, Compacted, Durability, KeyPage,
-    KeyValue, Pair, PairKey, RowRange, SchemaVersions, Storage, StorageError, StoreHead, StoreId,
-    StoreUrl, StoredRow, Tally,
+    KeyValue, Pages, Pair, PairKey, RowRange, SchemaVersions, Storage, StorageError, StoreHead,
+    StoreId, StoreUrl, StoredRow, Tally,
 };
 use aos_host::types::Syscall;
 use serde_json::json;
@@ -39,6 +39,9 @@ impl Storage for Filling {
         }
     }
 
+    fn pages(&self) -> &dyn Pages {
+        self.inner.pages()
+    }
     fn head(&self) -> Answer<'_, StoreHead> {
         self.inner.head()
     }
@@ -57,6 +60,10 @@ impl Storage for Filling {
 
     fn tally(&self, chain: i64) -> Answer<'_, Vec<Tally>> {
         self.inner.tally(chain)
+    }
+
+    fn documents(&self) -> &dyn aos_host::storage::Documents {
+        self.inner.documents()
     }
 
     fn schema(&self) -> SchemaVersions {

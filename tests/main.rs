@@ -4,9 +4,12 @@
 //! rules of the house. Guests come from `tests/guests/`, plugins from `plugins/dist/`.
 
 mod agents;
+mod audit;
 mod cache;
 mod command_line;
+mod context;
 mod daemon;
+mod documents;
 mod embedding;
 mod endings;
 mod full_disk;
@@ -14,6 +17,7 @@ mod hostile;
 mod languages;
 mod newcomer;
 mod pager;
+mod policy;
 mod store;
 mod support;
 mod tidy;

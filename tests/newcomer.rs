@@ -58,12 +58,12 @@ fn what_no_grant_would_open_is_told_as_what_it_is() {
     rustix::fs::mkfifoat(rustix::fs::CWD, folder.join("fifo"), rustix::fs::Mode::RUSR)
         .expect("made");
     let grant = ["--allow-read", "w:/w"];
-    for (name, words) in [
-        ("fifo", "/w/fifo: it is not a regular file"),
-        ("link", "/w/link: a link on the way leads out of the granted folder"),
+    for (name, code, words) in [
+        ("fifo", 1, "/w/fifo: it is not a regular file"),
+        ("link", 3, "/w/link is not granted; granting the folder that it leads out to"),
     ] {
         let input = format!("{{\"path\":\"/w/{name}\"}}");
-        let ran = files(&user, "read_file", &input, &grant).complains(1, &[words]);
+        let ran = files(&user, "read_file", &input, &grant).complains(code, &[words]);
         assert!(!ran.stderr.contains("--allow"), "{}", ran.stderr);
     }
     let ran = files(&user, "read_file", r#"{"path":"/w"}"#, &grant);
@@ -109,6 +109,21 @@ fn inspect_holds_what_a_plugin_needs_against_what_it_asks_for() {
     let guest = guest_path("dist/misbehave.wasm").display().to_string();
     let plain = user.run(&["inspect", &guest]).expect(0).stdout;
     assert!(plain.contains("--allow-env") && !plain.contains("does not ask"), "{plain}");
+}
+
+#[test]
+fn inspect_tells_what_an_agent_may_be_given() {
+    let text = User::new().run(&["inspect", "assistant"]).expect(0).stdout;
+    assert!(!text.contains("NOT OFFERED"), "{text}");
+    for flag in ["--model PROVIDER/MODEL", "--plugin NAME", "granted to an agent's tools"] {
+        assert!(text.contains(flag), "{flag} is missing in {text}");
+    }
+    // A tool is offered none of it.
+    let wat = r#"(component (import "aos:agent/model@0.1.0" (instance)))"#;
+    let user = User::new();
+    std::fs::write(user.folder().join("tool.wat"), wat).expect("writes");
+    let text = user.run(&["inspect", "./tool.wat"]).expect(5).stdout;
+    assert!(text.contains("NOT OFFERED"), "{text}");
 }
 
 #[test]

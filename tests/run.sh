@@ -3,7 +3,7 @@
 #
 #   bash tests/run.sh                 all of it
 #   bash tests/run.sh --without NAME  leaves out one part: guests, lint, project,
-#                                     languages, postgres
+#                                     languages, postgres, install
 #   bash tests/run.sh --long          also what takes long: guests in Python and JavaScript, and
 #                                     the benches with their budgets
 #
@@ -117,6 +117,14 @@ if [ $long = yes ] && wanted languages; then
     languages=$PWD/target/languages
     bash tests/guests/languages/build.sh "$languages"
     AOS_TEST_LANGUAGES=$languages tests --test aos languages:: -- --ignored
+fi
+
+if [ $long = yes ] && wanted install; then
+    # As the README says, into a folder of its own.
+    installed=$PWD/target/installed
+    cargo install --path host --locked --root "$installed" --target-dir target
+    answer=$("$installed/bin/aos-host" run calculator --store memory: --arg 'expression=(2+3)*4^2')
+    [ "$answer" = 80 ] || { echo "run.sh: it printed $answer instead of 80" >&2; exit 1; }
 fi
 
 if [ $long = yes ]; then

@@ -16,9 +16,9 @@ fn some_runs(user: &User, store: &str) {
 fn a_store_is_created_checked_compacted_and_copied() {
     let user = User::new();
     let migrated = user.run(&["store", "migrate", "--store", "sqlite:a.db"]).expect(0);
-    assert_eq!(migrated.stdout, "created, with schema version 1\n");
+    assert!(migrated.stdout.starts_with("created, with schema version "), "{migrated:?}");
     let migrated = user.run(&["store", "migrate", "--store", "sqlite:a.db"]).expect(0);
-    assert_eq!(migrated.stdout, "schema version 1, as it was\n");
+    assert!(migrated.stdout.ends_with(", as it was\n"), "{migrated:?}");
     some_runs(&user, "sqlite:a.db");
     let checked = user.run(&["store", "check", "--store", "sqlite:a.db"]).expect(0);
     assert!(checked.stdout.starts_with("ok: "), "{}", checked.stdout);
@@ -31,7 +31,7 @@ fn a_store_is_created_checked_compacted_and_copied() {
     let verify = ["audit", "verify", "--store", "sqlite:b.db", "--head", "head"];
     user.run(&verify).expect(0);
     let again = user.run(&["store", "copy", "sqlite:a.db", "sqlite:b.db", "-o", "json"]).expect(0);
-    let expected = r#"{"chains":0,"rows":0,"pairs":0,"links_kept":true}"#;
+    let expected = r#"{"chains":0,"rows":0,"pairs":0,"pages":0,"links_kept":true}"#;
     assert_eq!(again.stdout.trim(), expected);
 }
 
@@ -79,7 +79,7 @@ fn on_postgres_the_same_commands_do_the_same() {
     let user = User::new();
     let of = |arguments: &[&str]| user.run(&[arguments, &["--store", &store][..]].concat());
     let migrated = of(&["store", "migrate"]).expect(0).stdout;
-    assert_eq!(migrated, "created, with schema version 1\n");
+    assert!(migrated.starts_with("created, with schema version "), "{migrated}");
     some_runs(&user, &store);
     let list = of(&["audit", "list"]).expect(0).stdout;
     assert!(list.contains("calculator") && list.contains("denied"), "{list}");

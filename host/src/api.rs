@@ -14,6 +14,7 @@
 //! | `POST agents` with [`words::Spawn`] | [`words::Spawned`] |
 //! | `GET agents/{who}/ending` | [`words::Ended`], at once or within [`words::POLL`] |
 //! | `GET agents/{who}/rows/{from}` | [`words::Rows`] of its chain |
+//! | `POST agents/{who}/pages` | [`words::PagesKept`]: its pages are in the store |
 //! | `POST agents/{who}/pause`, `resume`, `renice`, `end`, `mail` | [`words::Done`] |
 //! | `GET quota/{scope}`, `POST quota/{scope}` with [`words::Change`] | [`words::Quota`] |
 //! | `GET frame` | [`words::Frame`]: all that `top` shows |

@@ -12,3 +12,4 @@ pub mod keyvalue;
 pub mod names;
 pub mod network;
 pub mod secrets;
+pub mod tools;

@@ -8,19 +8,24 @@ mod audit;
 mod cache;
 mod context;
 mod exit;
+mod explain;
 mod input;
 mod inspect;
 mod logs;
 mod man;
 mod new;
 mod operate;
+mod policy;
 mod ps;
 mod quota;
+mod record;
 mod render;
 mod run;
+mod secret;
 mod serve;
 mod signals;
 mod simulate;
+mod storage;
 mod store;
 pub mod team;
 mod terminal;
@@ -86,16 +91,27 @@ enum Command {
     Inspect(inspect::InspectArgs),
     /// Start a new tool: a project that builds, tests and runs
     New(new::NewArgs),
+    /// Say why the last denial of a run happened, and the one line that would allow it
+    Explain(explain::ExplainArgs),
     /// Read the journal: what was run, what it did, what it was denied
     #[command(subcommand)]
     Audit(audit::AuditCommand),
     /// Look after the store: its schema, its health, its size, a copy elsewhere
     #[command(subcommand)]
     Store(store::StoreCommand),
+    /// Put documents of agents in, and find them again by words or vectors
+    #[command(subcommand)]
+    Storage(storage::StorageCommand),
+    /// Read policies: what a file allows, what a level means, what two files differ in
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
+    /// Keep values that plugins use at some hosts and never see
+    #[command(subcommand)]
+    Secret(secret::SecretCommand),
     /// Look at or clear the compiled components
     #[command(subcommand)]
     Cache(cache::CacheCommand),
-    /// Measure the context pager: recall over pages, prompts of a recorded log
+    /// What agents remember: the window, figures, recall, pages from a file; the pager measured
     #[command(subcommand)]
     Context(context::ContextCommand),
     /// Run the scheduler's policy over a trace of model calls, with a virtual clock
@@ -202,10 +218,14 @@ fn dispatch(cli: Cli) -> Result<Code, Failure> {
         Command::Quota(command) => block_on(quota::quota(&config, &command)),
         Command::Inspect(arguments) => block_on(inspect::inspect(&config, arguments)),
         Command::New(arguments) => new::new(&arguments),
+        Command::Explain(arguments) => block_on(explain::explain(&config, &arguments)),
         Command::Audit(command) => block_on(audit::audit(&config, command)),
         Command::Store(command) => block_on(store::store(&config, command)),
+        Command::Storage(command) => block_on(storage::storage(&config, command)),
+        Command::Policy(command) => policy::policy(&config, &command),
+        Command::Secret(command) => secret::secret(&config, &command),
         Command::Cache(command) => cache::cache(&config, &command),
-        Command::Context(command) => context::context(&command),
+        Command::Context(command) => block_on(context::context(&config, &command)),
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -15,8 +15,11 @@
 //! before. So a changed, removed, swapped, doubled or inserted row, and a chain removed from the
 //! middle, is found ([`verify`]). Whoever can write the store can also cut off its end, or compute
 //! everything anew: both are found only against a head that was kept elsewhere ([`write_heads`],
-//! [`verify_against`]).
+//! [`verify_against`]), or signed and carried away ([`sign_head`], [`verify_signed`]). A key on the
+//! same machine signs for whoever rules that machine: what a signed head proves is what was there
+//! when it was carried away, never that it was true.
 
+mod anchor;
 mod chain;
 mod copy;
 mod error;
@@ -33,14 +36,18 @@ mod verify;
 mod tests;
 
 pub use crate::storage::{ChainId, Digest};
+pub use anchor::{
+    Proof, PublicKey, SIGNED_HEADS_MAX, SignedHead, SigningKey, prove, read_signed_heads, seed_at,
+    sign_head,
+};
 pub use chain::{Chain, Seq};
 pub use copy::{Copied, CopyError, copy};
 pub use error::JournalError;
-pub use export::{Exported, export, verify_export};
+pub use export::{Exported, export, verify_export, verify_export_proof, verify_export_signed};
 pub use heads::write_heads;
 pub use list::{ChainState, ChainSummary, chain_rows, find_chain, list};
 pub use row::{Body, Class, Closing, Opening, Row, RowKind, Verdict};
-pub use verify::{Problem, Report, Verifier, verify, verify_against};
+pub use verify::{Problem, Report, Verifier, verify, verify_against, verify_chain, verify_signed};
 
 use crate::storage::{Batch, Storage, StorageError};
 use queue::Queue;

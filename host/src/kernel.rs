@@ -6,6 +6,7 @@
 pub mod agents;
 mod bounds;
 mod catalogue;
+pub mod contexts;
 mod executor;
 mod session;
 
@@ -20,6 +21,7 @@ pub use session::{HASH_CHARS_MIN, Session, SessionOptions, Streams};
 
 use self::agents::{AgentOptions, Agents};
 use self::catalogue::Catalogue;
+use self::session::Terms;
 use crate::capability::network::resolve::Resolver;
 use crate::journal::{Journal, JournalError, JournalOptions};
 use crate::sandbox::cache::{CACHE_BYTES_DEFAULT, CompileCache};
@@ -226,7 +228,7 @@ impl Kernel {
                 Ok(Reply::Definitions(catalogue.definitions().to_vec()))
             }
             Syscall::Call { tool, arguments } => {
-                self.call(session, tool.as_deref(), &arguments, None, None).await
+                self.call(session, tool.as_deref(), &arguments, None, Terms::default()).await
             }
             Syscall::Run { arguments } => self.run(session, arguments).await,
         }
@@ -271,9 +273,9 @@ impl Kernel {
         tool: &str,
         arguments: &serde_json::Value,
         turn: Option<Arc<Turn>>,
-        timeout: Option<Duration>,
+        terms: Terms,
     ) -> Result<Output, Fault> {
-        match self.call(session, Some(tool), arguments, turn, timeout).await? {
+        match self.call(session, Some(tool), arguments, turn, terms).await? {
             Reply::Output(output, _) => Ok(output),
             Reply::Definitions(_) | Reply::Exit(..) => {
                 Err(Fault::Host("a call was answered with something else".into()))
@@ -287,18 +289,22 @@ impl Kernel {
         tool: Option<&str>,
         arguments: &serde_json::Value,
         turn: Option<Arc<Turn>>,
-        timeout: Option<Duration>,
+        terms: Terms,
     ) -> Result<Reply, Fault> {
         let catalogue = self.catalogue(session).await?;
         let tool = catalogue.find(tool).map_err(Fault::Tool)?;
         tool.check_arguments(arguments)?;
         let text = arguments.to_string();
-        let call = session.accept_call(tool.definition(), &text).await?;
+        let call = session.accept_call(tool.definition(), &text, terms.asked_by).await?;
         let program = &session.plugin.program;
         let name = &tool.definition().name;
+        if let Err(fault) = session.let_call(&call, name).await {
+            session.settle(&call, name, Some(&fault), crate::types::Usage::default()).await?;
+            return Err(fault);
+        }
         let mut setup = session.setup(&call).await?;
         setup.turn = turn;
-        if let Some(timeout) = timeout {
+        if let Some(timeout) = terms.timeout {
             setup.limits.wall = setup.limits.wall.min(timeout);
         }
         let sandbox = self.parts.loading.sandbox();

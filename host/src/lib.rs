@@ -24,6 +24,7 @@ pub mod cli;
 pub mod config;
 pub mod journal;
 pub mod kernel;
+pub use kernel::Kernel;
 pub mod model;
 pub mod pager;
 pub mod sandbox;

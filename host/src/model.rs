@@ -47,7 +47,7 @@ pub mod sse;
 
 pub use completion::{Completion, Delta, Demand, Spent, Stop, TokenUsage};
 pub use encode::{Refused, output_tokens_max};
-pub use endpoint::{Embeddings, Endpoint};
+pub use endpoint::{Caching, Embeddings, Endpoint};
 pub use error::ModelError;
 pub use exchange::Timeouts;
 pub use models::{Environment, ModelOptions, Models};

@@ -26,6 +26,7 @@ pub mod layout;
 pub mod page;
 pub mod policy;
 pub mod recall;
+pub mod record;
 mod signature;
 pub mod simulate;
 mod split;
@@ -33,10 +34,13 @@ pub mod stub;
 pub mod tokens;
 mod words;
 
-pub use self::context::{Appended, Budget, Content, Context, LOW_MARK, Snapshot, Usage};
+pub use self::context::{
+    Appended, Budget, Content, Context, Entry, LOG_TOKENS_MIN, LOW_MARK, Snapshot, Usage,
+};
 pub use self::error::PagerError;
 pub use self::evict::Eviction;
 pub use self::layout::{Block, Body, Rendered, Role, TailBlock};
 pub use self::page::{ContentHash, Kind, Measured, NewPage, Page, PageId, Part, Relation};
+pub use self::record::{Figures, Kept, Layout, State};
 pub use self::signature::Signature;
-pub use self::tokens::{Chars4, Count};
+pub use self::tokens::{Chars4, Count, Factor, Tokenizer};

@@ -12,7 +12,7 @@ pub mod inspect;
 pub mod limits;
 pub mod loading;
 pub mod manifest;
-mod meter;
+pub(crate) mod meter;
 pub mod plain;
 pub mod program;
 mod run;

@@ -1,4 +1,5 @@
-//! The disk: one transactional store for the journal and for the key-value pairs of plugins.
+//! The disk: one transactional store for the journal, for the key-value pairs of plugins, for the
+//! pages of agents, and for documents that they find again.
 //!
 //! Knows bytes, order and transactions; knows nothing of what a row means, of grants or of agents.
 //! [`Storage`] is the whole contract. SQLite implements it (`memory:` is SQLite in memory), and so
@@ -9,8 +10,10 @@
 //! may read beside it and see committed batches only.
 
 mod address;
+pub mod documents;
 mod error;
 pub mod keyvalue;
+pub mod pages;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 mod record;
@@ -20,8 +23,10 @@ pub mod sqlite;
 pub(crate) mod conformance;
 
 pub use address::{PostgresUrl, StoreUrl};
+pub use documents::{Document, Documents, Hit, Scope, Space};
 pub use error::StorageError;
 pub use keyvalue::{Bucket, KeyPage, KeyValue, Pair, PairKey};
+pub use pages::Pages;
 pub use record::{
     ChainHead, ChainId, ChainKey, ChainRecord, Digest, Hex, NewChain, NotHex, SealedRow, StoreHead,
     StoreId, StoredRow, Texts, from_hex, link,
@@ -129,6 +134,9 @@ pub trait Storage: KeyValue + Send + Sync {
     /// with [`Durability::Synced`] makes all earlier batches durable.
     fn append<'a>(&'a self, batch: &'a Batch, durability: Durability) -> Answer<'a, ()>;
 
+    /// The contexts of agents and their pages.
+    fn pages(&self) -> &dyn Pages;
+
     /// How far the store has come.
     fn head(&self) -> Answer<'_, StoreHead>;
 
@@ -144,6 +152,9 @@ pub trait Storage: KeyValue + Send + Sync {
 
     /// The rows of one chain, counted by kind and verdict.
     fn tally(&self, chain: i64) -> Answer<'_, Vec<Tally>>;
+
+    /// The part that finds documents by their words and vectors.
+    fn documents(&self) -> &dyn Documents;
 
     /// Which version of the schema it had when it was opened, and which it has.
     fn schema(&self) -> SchemaVersions;

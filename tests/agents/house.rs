@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use aos_host::config::Config;
 use aos_host::config::agent::{AgentSpec, agent_options};
+use aos_host::kernel::agents::SpawnError;
 use aos_host::kernel::{Kernel, SessionOptions};
 use aos_host::model::{ModelOptions, Models};
 use aos_host::types::{Ending, Pid};
@@ -76,10 +77,15 @@ impl House {
 
     /// Starts an agent.
     pub async fn spawn(&self, spec: AgentSpec) -> Pid {
+        self.try_spawn(spec).await.expect("spawns")
+    }
+
+    /// Starts an agent, or says why not.
+    pub async fn try_spawn(&self, spec: AgentSpec) -> Result<Pid, SpawnError> {
         let options = SessionOptions::default();
         let spawn = spec.resolve(&self.config, &self.kernel, &self.models, options).await;
         let spawn = spawn.unwrap_or_else(|error| panic!("{error}"));
-        self.kernel.agents().expect("agents").spawn_first(spawn).await.expect("spawns")
+        self.kernel.agents().expect("agents").spawn_first(spawn).await
     }
 
     /// How an agent ended.

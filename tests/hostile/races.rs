@@ -107,6 +107,57 @@ fn a_file_that_becomes_a_fifo_does_not_hold_the_guest() {
 }
 
 #[test]
+fn a_folder_that_becomes_a_link_outside_is_never_written_through() {
+    let folder = fixture();
+    let root = folder.path().join("root");
+    let outside = folder.path().join("outside");
+    std::fs::create_dir_all(root.join("dir")).expect("made");
+    symlink("../outside", root.join("way")).expect("linked");
+    let at = root.clone();
+    let swap = Swapping::start(move || {
+        std::fs::rename(at.join("dir"), at.join("aside")).expect("renamed");
+        std::fs::rename(at.join("way"), at.join("dir")).expect("renamed");
+        std::fs::rename(at.join("dir"), at.join("way")).expect("renamed");
+        std::fs::rename(at.join("aside"), at.join("dir")).expect("renamed");
+    });
+    let each = [
+        "write dir/new text",
+        "write dir/secret text",
+        "create dir/made",
+        "make-folder dir/folder",
+        "set-times dir/secret",
+        "link plain dir/linked",
+        "symlink plain dir/pointing",
+        "rename dir/secret dir/gone",
+        "rename dir/new dir/moved",
+        "remove dir/moved",
+        "remove dir/secret",
+        "remove dir/linked",
+        "remove dir/pointing",
+        "remove dir/made",
+        "remove-folder dir/folder",
+    ];
+    let options = options(limits(), &[folder_grant("write", &root, "/w")]);
+    let mut done = (0, 0);
+    // Until both were seen, at most so often: what happened, and what the swap was in the way of.
+    for _ in 0..60 {
+        let mut arguments = vec!["files", "/w"];
+        (0..20).for_each(|_| arguments.extend(each));
+        let ending = house().once(misbehave(), &options, &command(&arguments));
+        let lines = ending.printed().lines();
+        let happened = lines.clone().filter(|line| line.contains(": ok")).count();
+        done = (done.0 + happened, done.1 + lines.count() - happened);
+        let held = std::fs::read_dir(&outside).expect("read").map(|entry| entry.expect("one"));
+        let held: Vec<_> = held.map(|entry| entry.file_name()).collect();
+        assert_eq!(held, ["secret"], "something was made outside, or taken away");
+        let secret = std::fs::read_to_string(outside.join("secret")).expect("read");
+        assert_eq!(secret, SECRET);
+    }
+    swap.stop();
+    assert!(done.0 > 0 && done.1 > 0, "nothing raced: {done:?}");
+}
+
+#[test]
 fn a_guest_that_opens_files_without_end_is_ended_by_their_limit() {
     let folder = fixture();
     let grants = [folder_grant("read", &folder.path().join("root"), "/w")];

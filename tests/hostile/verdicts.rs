@@ -55,6 +55,41 @@ pub fn rows_about(user: &User, capabilities: &[&str]) -> Vec<String> {
 const WRITE: [&str; 2] = ["--allow-write", "w:/w"];
 
 #[test]
+fn a_path_that_leads_out_is_a_denial_that_is_written_down_and_told() {
+    for guest in GUESTS {
+        let user = user();
+        std::os::unix::fs::symlink("/etc/passwd", user.folder().join("w/way")).expect("linked");
+        std::os::unix::fs::symlink("..", user.folder().join("w/up")).expect("linked");
+        let tries = [
+            "read way",
+            "write way x",
+            "read ../../etc/passwd",
+            "rename there up/there",
+            "link there ../there",
+        ];
+        let ran = steps_of(guest, &user, &WRITE, &tries);
+        for step in tries {
+            assert!(ran.stdout.contains(&format!("{step}: access")), "{}", ran.stdout);
+        }
+        let words = "denied: read /w/way is not granted; granting the folder that it leads out to";
+        assert!(ran.stderr.contains(words), "{}", ran.stderr);
+        let denied = [
+            "verdict denied read /w/way",
+            "verdict denied write /w/way",
+            "verdict denied read /w/../../etc/passwd",
+            "verdict denied write /w/up/there",
+            "verdict denied write /w/../there",
+        ];
+        let rows: Vec<_> =
+            rows(&user).into_iter().filter(|row| row.starts_with("verdict denied")).collect();
+        assert_eq!(rows, denied, "{guest}");
+        for row in whole_rows(&user, &["read", "write"]) {
+            assert!(!row["who"].as_str().unwrap_or_default().is_empty(), "{row}");
+        }
+    }
+}
+
+#[test]
 fn reads_share_a_verdict_and_their_outcome_counts_them() {
     for guest in GUESTS {
         let user = user();

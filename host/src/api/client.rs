@@ -14,8 +14,8 @@ use url::Url;
 use super::ApiError;
 use super::address::{Address, own_user};
 use super::words::{
-    ANSWER_BYTES_MAX, Change, Done, Ended, Frame, Hello, POLL, PROTOCOL, Problem, Quota, Renice,
-    Rows, Spawn, Spawned, Text,
+    ANSWER_BYTES_MAX, Change, Done, Ended, Frame, Hello, POLL, PROTOCOL, PagesKept, Problem, Quota,
+    Renice, Rows, Spawn, Spawned, Text,
 };
 use crate::types::{Ending, Pid, ProcessView};
 
@@ -90,6 +90,11 @@ impl Client {
     /// A page of the rows of an agent's chain.
     pub async fn rows(&self, who: &str, from: i64) -> Result<Rows, ApiError> {
         self.get(&["agents", who, "rows", &from.to_string()], WITHIN).await
+    }
+
+    /// Has an agent's pages written into the store, and says under which id they are there.
+    pub async fn keep_pages(&self, who: &str) -> Result<PagesKept, ApiError> {
+        self.post(&["agents", who, "pages"], &(), WITHIN).await
     }
 
     /// Does something to an agent.

@@ -15,8 +15,8 @@ use super::daemon::Desk;
 use super::find::find;
 use super::quota;
 use super::words::{
-    Blame, Change, Done, Ended, Frame, Hello, POLL, Problem, Quota, REQUEST_BYTES_MAX, Renice,
-    RowView, Rows, Slots, Spawn, Spawned, Text,
+    Blame, Change, Done, Ended, Frame, Hello, POLL, PagesKept, Problem, Quota, REQUEST_BYTES_MAX,
+    Renice, RowView, Rows, Slots, Spawn, Spawned, Text,
 };
 use crate::config::agent::SpecError;
 use crate::journal::{JournalError, chain_rows, find_chain};
@@ -37,6 +37,7 @@ pub(super) fn router(desk: Arc<Desk>) -> Router {
         .route("/agents/{who}", get(show))
         .route("/agents/{who}/ending", get(ending))
         .route("/agents/{who}/rows/{from}", get(rows))
+        .route("/agents/{who}/pages", post(keep_pages))
         .route("/agents/{who}/pause", post(pause))
         .route("/agents/{who}/resume", post(resume))
         .route("/agents/{who}/renice", post(renice))
@@ -107,6 +108,11 @@ async fn rows(State(desk): Here, Path((who, from)): Path<(String, i64)>) -> Answ
         Err(error) => return Err(error.into()),
     };
     Ok(Json(Rows { pid, chain, rows: found.iter().map(RowView::from).collect() }))
+}
+
+async fn keep_pages(State(desk): Here, Path(who): Path<String>) -> Answer<PagesKept> {
+    let pid = find(&desk.agents, &who)?;
+    Ok(Json(PagesKept { pid, context: desk.agents.keep_pages(pid).await? }))
 }
 
 async fn pause(State(desk): Here, Path(who): Path<String>) -> Answer<Done> {

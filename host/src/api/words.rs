@@ -151,6 +151,15 @@ pub struct Rows {
     pub rows: Vec<RowView>,
 }
 
+/// What an agent remembers is in the store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PagesKept {
+    /// The agent.
+    pub pid: Pid,
+    /// The context's id: the agent's chain.
+    pub context: String,
+}
+
 /// The limits of a scope, and what it has used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quota {

@@ -5,6 +5,7 @@ use crate::capability::grant::{Ask, AskPattern, Capability, Grant, GrantError, S
 use crate::capability::names::NamePattern;
 use crate::capability::network::pattern::{HttpPattern, SocketPattern};
 use crate::capability::secrets::SecretPattern;
+use crate::capability::tools::ToolRules;
 use crate::types::{Denial, MissingIn};
 
 /// The grants that are in force for one plugin, sorted by what they are for.
@@ -22,6 +23,7 @@ pub struct Authority {
     secrets: Vec<SecretPattern>,
     secret_names: Vec<NamePattern>,
     tool: Vec<NamePattern>,
+    tools: ToolRules,
     model: Vec<NamePattern>,
     spawn: Vec<NamePattern>,
 }
@@ -92,6 +94,17 @@ impl Authority {
             }
         }
         authority
+    }
+
+    /// The same, with what a policy says of tools.
+    #[must_use]
+    pub fn with_tools(self, tools: ToolRules) -> Self {
+        Self { tools, ..self }
+    }
+
+    /// What a policy says of tools.
+    pub fn tools(&self) -> &ToolRules {
+        &self.tools
     }
 
     /// What the manifest asks for; none when there is no manifest.

@@ -13,7 +13,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
-pub use request::{FileOperation, FileRequest, MoveRequest, OpenFileRequest, OutsideRequest};
+pub use request::{
+    EscapeRequest, FileOperation, FileRequest, MoveRequest, OpenFileRequest, OutsideRequest,
+};
 
 use self::locate::Located;
 use crate::capability::grant::{GrantError, PathRoot};
@@ -256,7 +258,15 @@ fn absent(path: &Path) -> std::io::Result<PathBuf> {
     };
     let name = path.file_name().ok_or(std::io::ErrorKind::InvalidInput)?;
     let parent = match parent.canonicalize() {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => absent(parent)?,
+        // What cannot be entered is closed to every guest too, by the name that it is given.
+        Err(error)
+            if matches!(
+                error.kind(),
+                std::io::ErrorKind::NotFound | std::io::ErrorKind::PermissionDenied
+            ) =>
+        {
+            absent(parent)?
+        }
         real => real?,
     };
     Ok(parent.join(name))

@@ -90,6 +90,8 @@ pub struct Gate {
     chain: Chain,
     call: CallId,
     component: ComponentHash,
+    /// The name of whoever asks, as its rows have it.
+    who: Box<str>,
     record: Mutex<Record>,
 }
 
@@ -110,7 +112,19 @@ impl Gate {
         component: ComponentHash,
         rows: LimitHit,
     ) -> Self {
-        Self { authority, chain, call, component, record: Mutex::new(Record::new(rows)) }
+        Self {
+            authority,
+            chain,
+            call,
+            component,
+            who: "".into(),
+            record: Mutex::new(Record::new(rows)),
+        }
+    }
+
+    /// The same, with the name of whoever asks.
+    pub fn of(self, who: &str) -> Self {
+        Self { who: who.into(), ..self }
     }
 
     /// The authority that it checks against.
@@ -235,8 +249,9 @@ impl Gate {
         Refusal::Denied(denial)
     }
 
-    fn row<'a>(&self, kind: RowKind, capability: &'a str, target: &'a str) -> Row<'a> {
+    fn row<'a>(&'a self, kind: RowKind, capability: &'a str, target: &'a str) -> Row<'a> {
         Row {
+            who: &self.who,
             call: Some(self.call),
             component: Some(self.component),
             capability,

@@ -230,6 +230,25 @@ pub struct Grant {
 }
 
 impl Grant {
+    /// The name of the capability that it grants.
+    pub fn scope_name(&self) -> &'static str {
+        let capability = match &self.scope {
+            Scope::Read(_) => Capability::Read,
+            Scope::Write(_) => Capability::Write,
+            Scope::Net(_) => Capability::Net,
+            Scope::Tcp(_) => Capability::Tcp,
+            Scope::Udp(_) => Capability::Udp,
+            Scope::Env(_) => Capability::Env,
+            Scope::Config(_) => Capability::Config,
+            Scope::KeyValue(_) => Capability::KeyValue,
+            Scope::Secret(_) => Capability::Secret,
+            Scope::Tool(_) => Capability::Tool,
+            Scope::Model(_) => Capability::Model,
+            Scope::Spawn(_) => Capability::Spawn,
+        };
+        capability.name()
+    }
+
     /// Whether whoever holds this grant holds `other` too: for the same plugin or for all, and
     /// nothing that this one does not reach. Patterns of requests and sockets must be the same.
     pub fn covers(&self, other: &Self) -> bool {

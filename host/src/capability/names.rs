@@ -137,6 +137,9 @@ impl<'a> Request for NameRequest<'a> {
             AskPattern::Path(_) | AskPattern::Http(_) | AskPattern::Socket(_) => false,
         };
         authority.decide(self.capability, granted, asked, || self.name.to_owned())?;
+        if self.capability == Capability::Tool {
+            authority.tools().check(self.name)?;
+        }
         Ok(self.name)
     }
 }

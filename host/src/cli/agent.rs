@@ -4,16 +4,18 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::arguments::LimitArgs;
+use super::arguments::{GrantArgs, LimitArgs};
 use super::exit::{Code, Failure};
 use super::run::Format;
 use super::signals::Signals;
 use super::{input, terminal};
 use crate::config::agent::{AgentSpec, SpecError, agent_options};
+use crate::config::secrets::Vault;
 use crate::config::{Config, Time};
 use crate::kernel::agents::Agents;
 use crate::kernel::{Kernel, SessionOptions};
 use crate::model::{ModelOptions, Models};
+use crate::pager::Tokenizer;
 use crate::types::{Ending, Pid, ProcessView, Standing, Waiting};
 
 /// What makes a run an agent's.
@@ -57,8 +59,17 @@ pub struct AgentArgs {
     #[arg(long, value_name = "TIME", default_value = "60s")]
     pub patience: Time,
     /// Tokens of its prompts; what its model's window leaves unless said
-    #[arg(long, value_name = "TOKENS")]
-    pub context_tokens: Option<u64>,
+    #[arg(long, value_name = "TOKENS", alias = "context-tokens")]
+    pub context_budget: Option<u64>,
+    /// How tokens are counted: o200k, cl100k or chars4; o200k unless said
+    #[arg(long, value_name = "NAME")]
+    pub tokenizer: Option<Tokenizer>,
+    /// Recall no pages by itself: the agent and its model may ask for them all the same
+    #[arg(long)]
+    pub no_auto_recall: bool,
+    /// A model that summarises what leaves the window, within the agent's own budgets
+    #[arg(long, value_name = "MODEL")]
+    pub summarise: Option<String>,
 }
 
 /// US dollars as millionths.
@@ -101,7 +112,10 @@ impl AgentArgs {
             (self.max_cost.is_some(), "--max-cost"),
             (self.max_time.is_some(), "--max-time"),
             (self.cpu.is_some(), "--cpu"),
-            (self.context_tokens.is_some(), "--context-tokens"),
+            (self.context_budget.is_some(), "--context-budget"),
+            (self.tokenizer.is_some(), "--tokenizer"),
+            (self.no_auto_recall, "--no-auto-recall"),
+            (self.summarise.is_some(), "--summarise"),
         ];
         flags.into_iter().find_map(|(given, flag)| given.then_some(flag))
     }
@@ -114,8 +128,10 @@ impl AgentArgs {
         &self,
         program: &str,
         options: &SessionOptions,
-        limits: &LimitArgs,
+        (grants, limits): (&GrantArgs, &LimitArgs),
     ) -> Result<AgentSpec, Failure> {
+        let policy = grants.policy()?;
+        let quotas = policy.as_ref().map(|policy| policy.quotas).unwrap_or_default();
         let task = self.task.as_deref().ok_or_else(|| {
             Failure::usage(format!("{program} is an agent: give it a task with --task"))
         })?;
@@ -130,13 +146,20 @@ impl AgentArgs {
             spawn: self.allow_spawn.clone(),
             allow: options.grants.iter().map(|(_, text)| text.clone()).collect(),
             deny_path: options.denied_paths.clone(),
-            limits: limits.table(),
-            max_tokens: self.max_tokens,
-            max_calls: self.max_calls,
-            max_microdollars: self.max_cost,
-            max_time: self.max_time,
-            cpu_percent: self.cpu,
-            context_tokens: self.context_tokens,
+            permission_level: policy.as_ref().map(|policy| policy.level),
+            read_only: policy.as_ref().is_some_and(|policy| policy.read_only),
+            allow_tools: policy.iter().flat_map(|policy| policy.allow_tools.clone()).collect(),
+            deny_tools: policy.iter().flat_map(|policy| policy.deny_tools.clone()).collect(),
+            limits: limits.table().or(policy.map(|policy| policy.limits).unwrap_or_default()),
+            max_tokens: self.max_tokens.or(quotas.max_tokens),
+            max_calls: self.max_calls.or(quotas.max_calls),
+            max_microdollars: self.max_cost.or(quotas.max_microdollars),
+            max_time: self.max_time.or(quotas.max_time),
+            cpu_percent: self.cpu.or(quotas.cpu_percent),
+            context_tokens: self.context_budget,
+            tokenizer: self.tokenizer.unwrap_or_default(),
+            no_auto_recall: self.no_auto_recall,
+            summarise: self.summarise.clone(),
         })
     }
 }
@@ -152,12 +175,22 @@ impl From<SpecError> for Failure {
     }
 }
 
-/// The models of this host: the built-in table, keys from the environment.
+/// The models of this host: the built-in table, keys from the environment or the kept secrets.
 ///
 /// # Errors
 /// When the configuration describes a provider that cannot be.
-pub fn models(_config: &Config) -> Result<Models, Failure> {
-    let environment = std::sync::Arc::new(|name: &str| std::env::var(name).ok().map(Into::into));
+pub fn models(config: &Config) -> Result<Models, Failure> {
+    let vault = Vault::of(config);
+    let environment = std::sync::Arc::new(move |name: &str| {
+        let set = std::env::var(name).ok().filter(|value| !value.is_empty()).map(Into::into);
+        set.or_else(|| match vault.value(name) {
+            Ok(value) => value,
+            Err(error) => {
+                tracing::warn!("{name} is not read from the secrets: {error}");
+                None
+            }
+        })
+    });
     Models::new(ModelOptions::default(), environment).map_err(Failure::usage)
 }
 

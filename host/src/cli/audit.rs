@@ -1,7 +1,11 @@
 //! `aos-host audit`: the journal, for people and for scripts.
 
-use std::fs::File;
-use std::io::{BufReader, BufWriter, Write};
+mod anchor;
+mod find;
+mod show;
+mod verify;
+
+use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
@@ -9,15 +13,18 @@ use std::time::{Duration, UNIX_EPOCH};
 use clap::Subcommand;
 use serde_json::json;
 
+pub(super) use self::anchor::{Outside, keep_anchored, signed};
+pub(super) use self::find::agents_chain;
+pub(super) use self::find::chain_of;
+use self::show::ShowArgs;
+pub use self::show::{row_json, row_text};
+use self::verify::VerifyArgs;
+pub(super) use self::verify::{small_file, tell};
 use super::exit::{Code, Failure};
 use super::run::Format;
 use super::terminal::{self, visible};
-use crate::api::words::RowView;
 use crate::config::Config;
-use crate::journal::{
-    ChainState, ChainSummary, Exported, Report, chain_rows, export, find_chain, list, verify,
-    verify_against, verify_export, write_heads,
-};
+use crate::journal::{ChainState, ChainSummary, Exported, SigningKey, export, list, write_heads};
 use crate::storage::{Storage, StoreUrl};
 
 #[derive(Debug, Subcommand)]
@@ -31,62 +38,78 @@ pub enum AuditCommand {
         #[arg(long, short, value_enum, default_value = "text")]
         output: Format,
     },
-    /// Show the rows of one run
-    Show {
-        /// The beginning of its id, or `last`
-        #[arg(default_value = "last")]
-        run: String,
-        /// Only what was denied
-        #[arg(long)]
-        denied: bool,
-        /// How they are written
-        #[arg(long, short, value_enum, default_value = "text")]
-        output: Format,
-    },
-    /// Check that no row was changed, removed, moved, doubled or added
-    Verify {
-        /// Heads written by `audit head` and kept elsewhere: with them a cut-off end is found too
-        #[arg(long, value_name = "FILE")]
-        head: Option<PathBuf>,
-        /// Check an export instead of the store
-        #[arg(long, value_name = "FILE")]
-        export: Option<PathBuf>,
-        /// How it is written
-        #[arg(long, short, value_enum, default_value = "text")]
-        output: Format,
-    },
+    /// Show the rows of one run or agent, beside each action the model's words that asked for it
+    Show(Box<ShowArgs>),
+    /// Check that no row was changed, removed, moved, doubled or added, and that calls have ends
+    Verify(VerifyArgs),
     /// Print the head of every chain: keep it elsewhere, for `verify --head`
     Head {
         /// How it is written; `verify --head` reads text
         #[arg(long, short, value_enum, default_value = "text")]
         output: Format,
     },
+    /// Sign how far the store has come: one line, to be kept elsewhere, for `verify --head`
+    Anchor {
+        /// A file to append it to, or `|COMMAND`, which gets it on its standard input; without
+        /// this it is printed
+        #[arg(long, value_name = "FILE|COMMAND")]
+        to: Option<Outside>,
+    },
+    /// Print the public key that checks signed heads; the key is made when there is none
+    Key,
+    /// Prove that one run or agent is in a signed head, for somebody who sees no other
+    Prove {
+        /// A pid, an agent's name, the beginning of a run's id, or `last`
+        #[arg(value_name = "PID|RUN")]
+        run: String,
+        /// A file of signed heads, of which the newest is taken; without it a new one is signed
+        #[arg(long, value_name = "FILE")]
+        head: Option<PathBuf>,
+    },
     /// Write the rows as JSON lines
     Export {
-        /// Only this run: the beginning of its id, or `last`
+        /// Only this one: a pid, an agent's name, the beginning of a run's id, or `last`
+        #[arg(value_name = "PID|RUN")]
         run: Option<String>,
+        /// How they are written: one value a line
+        #[arg(long, value_enum, default_value = "jsonl")]
+        format: ExportFormat,
     },
 }
 
+/// How an export is written.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub enum ExportFormat {
+    /// One JSON value a line
+    Jsonl,
+}
+
 pub async fn audit(config: &Config, command: AuditCommand) -> Result<Code, Failure> {
-    if let AuditCommand::Verify { export: Some(path), head, output } = &command {
-        let head = head.as_ref().map(open).transpose()?;
-        return tell(&verify_export(open(path)?, head)?, *output);
+    match command {
+        // Needs no store.
+        AuditCommand::Verify(arguments) => verify::verify(config, &arguments).await,
+        AuditCommand::Key => {
+            let key = SigningKey::at(&config.anchor_key).map_err(Failure::host)?;
+            terminal::print_line(&key.public().to_string())
+        }
+        AuditCommand::List { .. }
+        | AuditCommand::Show(_)
+        | AuditCommand::Head { .. }
+        | AuditCommand::Anchor { .. }
+        | AuditCommand::Prove { .. }
+        | AuditCommand::Export { .. } => read(config, command).await,
     }
+}
+
+/// What needs a store that is there.
+async fn read(config: &Config, command: AuditCommand) -> Result<Code, Failure> {
     let store = opened(&config.store).await?;
     match command {
         AuditCommand::List { limit, output } => {
             let runs = list(&*store, None, limit).await?;
             terminal::print_line(&listed(&runs, output))
         }
-        AuditCommand::Show { run, denied, output } => {
-            let chain = number_of(&store, &run).await?;
-            show(&store, chain, denied, output).await
-        }
-        AuditCommand::Verify { head: Some(path), output, .. } => {
-            tell(&verify_against(&*store, open(&path)?).await?, output)
-        }
-        AuditCommand::Verify { output, .. } => tell(&verify(&*store).await?, output),
+        AuditCommand::Show(arguments) => show::show(&*store, &arguments).await,
         AuditCommand::Head { output } => {
             let mut heads = Vec::new();
             write_heads(&*store, &mut heads).await?;
@@ -95,12 +118,19 @@ pub async fn audit(config: &Config, command: AuditCommand) -> Result<Code, Failu
                 Format::Json => terminal::print_line(&heads_json(&heads)),
             }
         }
-        AuditCommand::Export { run } => {
+        AuditCommand::Anchor { to } => anchor::on_demand(config, &*store, to.as_ref()).await,
+        AuditCommand::Prove { run, head } => {
+            anchor::prove(config, &*store, &run, head.as_ref()).await
+        }
+        AuditCommand::Export { run, format: ExportFormat::Jsonl } => {
             let what = match run {
-                Some(run) => Exported::Chain(number_of(&store, &run).await?),
+                Some(run) => Exported::Chain(chain_of(&*store, &run).await?.number),
                 None => Exported::All,
             };
             exported(&store, what).await
+        }
+        AuditCommand::Verify(_) | AuditCommand::Key => {
+            Err(Failure::host("invariant: these were done before"))
         }
     }
 }
@@ -116,22 +146,6 @@ pub(super) async fn opened(store: &StoreUrl) -> Result<Arc<dyn Storage>, Failure
         )));
     }
     store.open().await.map_err(Failure::host)
-}
-
-fn open(path: &PathBuf) -> Result<BufReader<File>, Failure> {
-    let file =
-        File::open(path).map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
-    Ok(BufReader::new(file))
-}
-
-/// The number of the chain that a user names.
-async fn number_of(store: &Arc<dyn Storage>, run: &str) -> Result<i64, Failure> {
-    if run != "last" {
-        return Ok(find_chain(&**store, run).await?.number);
-    }
-    let newest = list(&**store, None, 1).await?;
-    let newest = newest.first().ok_or_else(|| Failure::usage("nothing was run yet"))?;
-    Ok(newest.number)
 }
 
 async fn exported(store: &Arc<dyn Storage>, what: Exported) -> Result<Code, Failure> {
@@ -196,56 +210,6 @@ fn listed(runs: &[ChainSummary], format: Format) -> String {
     }
 }
 
-async fn show(
-    store: &Arc<dyn Storage>,
-    chain: i64,
-    denied: bool,
-    format: Format,
-) -> Result<Code, Failure> {
-    let mut from = 0;
-    loop {
-        let rows = chain_rows(&**store, chain, from).await?;
-        let Some(last) = rows.last() else { return Ok(Code::Ok) };
-        from = last.seq + 1;
-        for row in rows.iter().filter(|row| !denied || row.verdict == "denied") {
-            terminal::print_line(&match format {
-                Format::Text => row_text(&row.into()),
-                Format::Json => row_json(&row.into()),
-            })?;
-        }
-    }
-}
-
-/// One line for people.
-pub fn row_text(row: &RowView) -> String {
-    let mut text = format!("{:>4} {} {:<8}", row.seq, time(row.time_us), row.kind);
-    for part in [&row.verdict, &row.capability, &row.target] {
-        if !part.is_empty() {
-            text.push(' ');
-            text.push_str(part);
-        }
-    }
-    if row.kind == "opened" {
-        text.push_str(&format!(" {}", row.who));
-    }
-    if !row.body.is_empty() {
-        text.push_str(&format!(" {}", row.body));
-    }
-    visible(&text)
-}
-
-/// One line of JSON.
-pub fn row_json(row: &RowView) -> String {
-    let body: serde_json::Value = serde_json::from_str(&row.body).unwrap_or_default();
-    json!({
-        "seq": row.seq, "time": time(row.time_us), "kind": row.kind, "who": row.who,
-        "call": row.call, "component": row.component,
-        "capability": row.capability, "target": row.target, "verdict": row.verdict,
-        "body": body, "hash": row.hash,
-    })
-    .to_string()
-}
-
 /// The lines of a head file as one JSON value: their words have no other form than there.
 fn heads_json(heads: &[u8]) -> String {
     let text = String::from_utf8_lossy(heads);
@@ -268,42 +232,4 @@ fn heads_json(heads: &[u8]) -> String {
 /// A number and its noun.
 pub(super) fn count(number: u64, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
-}
-
-/// Says what a verification found; anything found is a failure of the host's own record.
-pub(super) fn tell(report: &Report, format: Format) -> Result<Code, Failure> {
-    if format == Format::Json {
-        let problems = report.problems.iter().map(|problem| {
-            json!({
-                "chain": problem.chain, "id": problem.id, "row": problem.seq,
-                "what": problem.what,
-            })
-        });
-        let found = json!({
-            "ok": report.is_clean(), "rows": report.rows, "chains": report.chains,
-            "open": report.open, "problems": problems.collect::<Vec<_>>(),
-            "problems_total": report.problems_total,
-        });
-        terminal::print_line(&found.to_string())?;
-        return match report.is_clean() {
-            true => Ok(Code::Ok),
-            false => Err(Failure::silent(Code::Host)),
-        };
-    }
-    let rows = count(report.rows, "row");
-    if report.is_clean() {
-        let mut text = format!("ok: {rows} in {}", count(report.chains, "chain"));
-        if report.open > 0 {
-            text.push_str(&format!(
-                "; {} without an end: running, ended by a crash, or cut (only a kept head tells)",
-                report.open
-            ));
-        }
-        return terminal::print_line(&text);
-    }
-    for problem in &report.problems {
-        terminal::print_line(&visible(&problem.to_string()))?;
-    }
-    let problems = count(report.problems_total, "problem");
-    Err(Failure::host(format!("the journal was changed: {problems} in {rows}")))
 }

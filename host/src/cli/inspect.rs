@@ -130,6 +130,12 @@ fn as_text(
     if inspection.imports.is_empty() {
         text.push_str("    nothing\n");
     }
+    if inspection.is_agent() {
+        // Said before the list, since the grants in it are others'.
+        text.push_str(
+            "    (files, hosts and names are granted to an agent's tools, not to itself)\n",
+        );
+    }
     for import in &inspection.imports {
         let needs = match (import.offered, import.grant) {
             (false, _) => "NOT OFFERED HERE".to_owned(),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::audit::{row_json, row_text};
+use super::audit::{agents_chain, row_json, row_text};
 use super::exit::{Code, Failure};
 use super::run::Format;
 use super::serve::client;
@@ -14,7 +14,7 @@ use crate::api::client::Client;
 use crate::api::words::{Blame, RowView};
 use crate::config::Config;
 use crate::journal::{RowKind, chain_rows};
-use crate::storage::{ChainRange, PAGE_ROWS_MAX, RowRange, Storage, StoreUrl};
+use crate::storage::StoreUrl;
 
 #[derive(Debug, Args)]
 pub struct LogsArgs {
@@ -31,8 +31,6 @@ pub struct LogsArgs {
 
 /// How often a chain is looked at.
 const LOOK: Duration = Duration::from_millis(200);
-/// Chains of a store that are looked through for an agent, newest first.
-const CHAINS_MAX: usize = 100_000;
 
 /// Shows the rows: through the running host while that knows the agent, else from the store.
 pub async fn logs(config: &Config, arguments: &LogsArgs) -> Result<Code, Failure> {
@@ -99,7 +97,7 @@ async fn stored(
         StoreUrl::Sqlite(_) | StoreUrl::Memory => return Err(none()),
     }
     let store = config.store.open().await.map_err(Failure::host)?;
-    let chain = find(&*store, &arguments.who).await?.ok_or_else(none)?;
+    let chain = agents_chain(&*store, &arguments.who).await?.ok_or_else(none)?.number;
     let mut from = 0;
     loop {
         let rows = chain_rows(&*store, chain, from).await?;
@@ -108,32 +106,4 @@ async fn stored(
         from = last.seq + 1;
         print(&rows.iter().map(RowView::from).collect::<Vec<_>>(), arguments.output)?;
     }
-}
-
-/// The newest chain of an agent of that pid or name.
-async fn find(store: &dyn Storage, who: &str) -> Result<Option<i64>, Failure> {
-    let pid = who.parse::<u64>().ok();
-    let mut before = i64::MAX;
-    let mut seen = 0;
-    while seen < CHAINS_MAX {
-        let page = store.chains(ChainRange::Before(before), PAGE_ROWS_MAX).await;
-        let page = page.map_err(Failure::host)?;
-        let Some(oldest) = page.last() else { return Ok(None) };
-        before = oldest.number;
-        seen += page.len();
-        for chain in &page {
-            // An agent's second row says who it is.
-            let range = RowRange { from: (chain.number, 1), until_chain: chain.number };
-            let row = store.rows(range, 1).await.map_err(Failure::host)?.pop();
-            let is_agents = |row: &crate::storage::StoredRow| {
-                row.capability == "agent" && row.kind == RowKind::Accepted.word()
-            };
-            let Some(row) = row.filter(is_agents) else { continue };
-            let body: serde_json::Value = serde_json::from_str(&row.body).unwrap_or_default();
-            if body["name"] == who || (pid.is_some() && body["pid"].as_u64() == pid) {
-                return Ok(Some(chain.number));
-            }
-        }
-    }
-    Ok(None)
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::agent::models;
+use super::audit::{Outside, keep_anchored, signed};
 use super::exit::{Code, Failure};
 use super::signals::Signals;
 use super::terminal::visible;
@@ -16,6 +17,7 @@ use crate::api::daemon::Daemon;
 use crate::api::words::Blame;
 use crate::config::agent::agent_options;
 use crate::config::{Config, Time};
+use crate::journal::{SignedHead, SigningKey};
 use crate::kernel::Kernel;
 use crate::sandbox::engine::Profile;
 
@@ -25,10 +27,19 @@ pub struct ServeArgs {
     /// leaves at once
     #[arg(long, value_name = "TIME", default_value = "10s")]
     drain: Time,
+    /// Where signed heads of the journal go: a file that they are appended to, better one that
+    /// this user cannot change, or `|COMMAND`, which gets each on its standard input
+    #[arg(long, value_name = "FILE|COMMAND")]
+    anchor: Option<Outside>,
+    /// How often
+    #[arg(long, value_name = "TIME", default_value = "1m", requires = "anchor")]
+    anchor_every: Time,
 }
 
 /// After the drain, what is left to do may take this long before the process leaves anyway.
 const GRACE: Duration = Duration::from_secs(20);
+/// Each head reads the heads of all chains.
+const ANCHOR_EVERY_MIN: Duration = Duration::from_secs(1);
 
 impl From<ApiError> for Failure {
     fn from(error: ApiError) -> Self {
@@ -62,14 +73,16 @@ pub async fn serve(config: &Config, arguments: &ServeArgs) -> Result<Code, Failu
         .cache(config.cache_folder.clone(), config.cache_bytes_max)
         .build()
         .await?;
+    let anchored = Anchored::begin(config, &kernel, arguments).await?;
     let models = models(config)?;
     let options = agent_options(config, models.clone());
     let window = options.schedule.window;
-    kernel.start_agents(options)?;
+    let live_max = kernel.start_agents(options)?.live_max();
     let daemon = Daemon::listen(held, config.clone(), kernel.clone(), models, window)?;
     let (store, socket) = (daemon.address().store(), daemon.address().socket());
     say(&format!(
-        "aos-host {} serves {store} (process {}); its socket is {}",
+        "aos-host {} serves {store} (process {}); its socket is {}; at most {live_max} \
+         agents live at once, others wait for one to end",
         env!("CARGO_PKG_VERSION"),
         std::process::id(),
         socket.display()
@@ -79,11 +92,64 @@ pub async fn serve(config: &Config, arguments: &ServeArgs) -> Result<Code, Failu
         let drain = humantime::format_duration(drain);
         say(&format!("closing: agents have {drain} to end; another signal leaves at once"));
     };
-    let all_ended = daemon.serve(stop, drain).await;
+    let all_ended = {
+        let (ended, wait) = tokio::sync::oneshot::channel::<()>();
+        let serving = async {
+            let all_ended = daemon.serve(stop, drain).await;
+            drop(ended);
+            all_ended
+        };
+        let anchoring = async {
+            if let Some(anchored) = anchored {
+                anchored.keep(&kernel, wait).await;
+            }
+        };
+        tokio::join!(serving, anchoring).0
+    };
     kernel.leave().await?;
     match all_ended {
         true => Ok(Code::Ok),
         false => Err(Failure::host("some agents did not end in time; their chains have no end")),
+    }
+}
+
+/// Where this host's signed heads go, and the first of them.
+struct Anchored<'a> {
+    outside: &'a Outside,
+    every: Duration,
+    key: SigningKey,
+    first: SignedHead,
+}
+
+impl<'a> Anchored<'a> {
+    /// Carries the first head away: a host that cannot does not start.
+    async fn begin(
+        config: &Config,
+        kernel: &Kernel,
+        arguments: &'a ServeArgs,
+    ) -> Result<Option<Self>, Failure> {
+        let Some(outside) = &arguments.anchor else { return Ok(None) };
+        let every = arguments.anchor_every.0;
+        if every < ANCHOR_EVERY_MIN {
+            return Err(Failure::usage("--anchor-every is at least 1s"));
+        }
+        let key = SigningKey::at(&config.anchor_key).map_err(Failure::host)?;
+        let first = signed(&**kernel.storage(), &key).await?;
+        outside.take(&first).await.map_err(Failure::host)?;
+        Ok(Some(Self { outside, every, key, first }))
+    }
+
+    async fn keep(self, kernel: &Kernel, ended: tokio::sync::oneshot::Receiver<()>) {
+        let stop = async {
+            // It is never sent: its other end is dropped.
+            let _ended = ended.await;
+            // The last rows are on their way.
+            if let Err(fault) = kernel.sync().await {
+                say(&fault.to_string());
+            }
+        };
+        let Self { outside, every, key, first } = self;
+        keep_anchored(&**kernel.storage(), &key, outside, every, first, stop, say).await;
     }
 }
 

@@ -134,6 +134,7 @@ async fn copied(
     terminal::print_line(&match output {
         Format::Json => json!({
             "chains": copied.chains, "rows": copied.rows, "pairs": copied.pairs,
+            "pages": copied.pages,
             "links_kept": copied.links_kept,
         })
         .to_string(),
@@ -146,10 +147,11 @@ async fn copied(
                 }
             };
             format!(
-                "copied and verified: {}, {}, {}; {links}",
+                "copied and verified: {}, {}, {}, {}; {links}",
                 count(copied.chains, "chain"),
                 count(copied.rows, "row"),
                 count(copied.pairs, "pair"),
+                count(copied.pages, "page"),
             )
         }
     })

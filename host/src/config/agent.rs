@@ -6,11 +6,14 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::policy::{self, Level};
+use super::secrets::Vault;
 use super::{Config, LimitsTable, Time, plugins};
 use crate::capability::grant::{Capability, Grant, Scope};
-use crate::kernel::agents::{AgentOptions, FindProgram, Held, Holdings, Spawn};
+use crate::kernel::agents::{AgentOptions, FindProgram, Held, Holdings, MemoryOptions, Spawn};
 use crate::kernel::{Fault, Kernel, SessionOptions};
 use crate::model::{ModelError, Models};
+use crate::pager::Tokenizer;
 use crate::scheduler::{Limits, OwnerId, Priority};
 
 /// One agent, as `--task` and its flags, `spawn`, or a table of `team.toml` describe it.
@@ -37,6 +40,14 @@ pub struct AgentSpec {
     pub allow: Vec<String>,
     /// Paths inside granted roots that stay closed.
     pub deny_path: Vec<PathBuf>,
+    /// How far its grants may go; as far as they say where it is left out.
+    pub permission_level: Option<Level>,
+    /// What is granted to be written is only to be read.
+    pub read_only: bool,
+    /// Its tools, as `files__*`; all of its plugins' where there is none.
+    pub allow_tools: Vec<String>,
+    /// Tools that it may not call, whatever is granted.
+    pub deny_tools: Vec<String>,
     /// Limits of each of its tool calls, and its own memory.
     pub limits: LimitsTable,
     /// Tokens that it and its children may use in all.
@@ -50,7 +61,14 @@ pub struct AgentSpec {
     /// CPU that it may use at most, in percent of one core.
     pub cpu_percent: Option<u16>,
     /// Tokens of its prompts; what its model's window leaves where it is left out.
+    #[serde(alias = "context_budget")]
     pub context_tokens: Option<u64>,
+    /// How tokens are counted: `o200k`, `cl100k` or `chars4`.
+    pub tokenizer: Tokenizer,
+    /// No pages are recalled by themselves for each user turn.
+    pub no_auto_recall: bool,
+    /// The model that summarises what leaves the window: `provider/model` or `script:FILE`.
+    pub summarise: Option<String>,
 }
 
 /// Why a description is none of an agent: one sentence, and whose fault it is.
@@ -84,6 +102,10 @@ impl AgentSpec {
     ) -> Result<Spawn, SpecError> {
         let program = load(config, kernel, &self.program).await?;
         let endpoint = models.resolve(self.model.as_deref())?;
+        let summariser = match &self.summarise {
+            Some(model) => Some(models.resolve(Some(model))?),
+            None => None,
+        };
         let priority = match self.priority {
             None => Priority::default(),
             Some(points) => Priority::new(points).ok_or_else(|| {
@@ -101,16 +123,27 @@ impl AgentSpec {
         }
         let mut options = options;
         options.grants = self.grants(config, &tools, endpoint.name())?;
+        let grants = options.grants.iter().map(|(grant, _)| grant);
+        let secrets = Vault::of(config).values_of(grants);
+        options.secrets = secrets.map_err(|error| SpecError::Usage(error.to_string()))?;
         options.denied_paths = config.denied_paths.clone();
         options.denied_paths.extend(self.deny_path.iter().cloned());
         options.denied_paths.extend(config.own_paths());
-        options.limits = self.limits.clone().over(&config.limits);
+        let level = self.permission_level.map(Level::limits).unwrap_or_default();
+        options.limits = self.limits.clone().or(level).over(&config.limits);
+        options.tools =
+            policy::tool_rules(&self.allow_tools, &self.deny_tools).map_err(SpecError::Usage)?;
         let name = self.name.clone().unwrap_or_else(|| program.alias.clone());
         let holdings = Holdings {
             tools,
             options,
             budget: self.budget(),
             cpu_share_permille: self.cpu_percent.map(|percent| percent.saturating_mul(10)),
+            memory: MemoryOptions {
+                tokenizer: self.tokenizer,
+                auto_recall: !self.no_auto_recall,
+                summarise: summariser,
+            },
         };
         Ok(Spawn {
             name,
@@ -146,9 +179,18 @@ impl AgentSpec {
         let mut grants = Vec::new();
         let mut written: Vec<&String> = config.grants.iter().chain(&self.allow).collect();
         written.dedup();
+        let given = self.permission_level.map(Level::grants).unwrap_or_default();
+        let given: Vec<String> = given.iter().map(|text| (*text).to_owned()).collect();
+        written.extend(&given);
         for text in written {
             let grant = text.parse::<Grant>().map_err(|e| SpecError::Usage(e.to_string()))?;
-            grants.push((grant, text.clone()));
+            // The configuration's own are the host's, for everything that runs on it.
+            let level = match config.grants.contains(text) {
+                true => Level::Admin,
+                false => self.permission_level.unwrap_or(Level::Admin),
+            };
+            let settled = policy::settled(level, self.read_only, (grant, text.clone()));
+            grants.push(settled.map_err(SpecError::Usage)?);
         }
         let tools = tools.iter().map(|held| (Capability::Tool, format!("{}__*", held.alias)));
         let programs = self.spawn.iter().map(|name| (Capability::Spawn, name.clone()));

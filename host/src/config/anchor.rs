@@ -15,8 +15,10 @@ pub fn anchor(spec: &mut AgentSpec, base: &Path) -> Result<(), String> {
     for plugin in &mut spec.plugins {
         *plugin = program(plugin, base);
     }
-    if let Some(file) = spec.model.as_deref().and_then(|model| model.strip_prefix("script:")) {
-        spec.model = Some(format!("script:{}", below(base, Path::new(file)).display()));
+    for model in [&mut spec.model, &mut spec.summarise] {
+        if let Some(file) = model.as_deref().and_then(|model| model.strip_prefix("script:")) {
+            *model = Some(format!("script:{}", below(base, Path::new(file)).display()));
+        }
     }
     for text in &mut spec.allow {
         *text = grant(text, base)?;
@@ -44,7 +46,11 @@ fn below(base: &Path, path: &Path) -> PathBuf {
 }
 
 /// The guest goes on seeing a folder where it would have seen it.
-fn grant(text: &str, base: &Path) -> Result<String, String> {
+/// One grant with its host folder made absolute.
+///
+/// # Errors
+/// One sentence about one that is none.
+pub(super) fn grant(text: &str, base: &Path) -> Result<String, String> {
     let grant: Grant = text.parse().map_err(|error| format!("{error}"))?;
     let (capability, root) = match &grant.scope {
         Scope::Read(root) => (Capability::Read, root),
@@ -75,6 +81,7 @@ mod tests {
             program: "./agents/a.wasm".into(),
             plugins: vec!["files".into(), "tools/b.wat".into(), "/c.wasm".into()],
             model: Some("script:demo.toml".into()),
+            summarise: Some("script:sum.toml".into()),
             allow: vec![
                 "read:./data:/w".into(),
                 "files@write:out".into(),
@@ -89,6 +96,7 @@ mod tests {
         assert_eq!(spec.program, "/base/agents/a.wasm");
         assert_eq!(spec.plugins, ["files", "/base/tools/b.wat", "/c.wasm"]);
         assert_eq!(spec.model.as_deref(), Some("script:/base/demo.toml"));
+        assert_eq!(spec.summarise.as_deref(), Some("script:/base/sum.toml"));
         let allow = [
             "read:/base/data:/w",
             "files@write:/base/out:/out",

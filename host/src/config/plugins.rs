@@ -42,7 +42,7 @@ macro_rules! embedded {
 
 /// The plugins that come with the program.
 pub const EMBEDDED: &[(&str, &[u8])] =
-    embedded!["assistant", "calculator", "files", "http", "json", "team"];
+    embedded!["assistant", "calculator", "files", "http", "json", "search", "team"];
 
 /// Finds what `wanted` means.
 ///

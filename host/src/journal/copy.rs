@@ -1,9 +1,12 @@
-//! Copying a store into another, whatever each of them is: every chain and every key-value pair.
+//! Copying a store into another, whatever each of them is: every chain, every key-value pair and
+//! every page.
 //!
 //! Rows are sealed in their chain, not in their store, so they are the same in the copy. A chain's
 //! registration covers the one before and, first of all, the store's id: an empty store takes the
 //! id of the one it becomes a copy of, and then all links are the same too; in a store that has
 //! chains of its own, the copied ones are registered after them.
+
+mod pages;
 
 use super::row::{RowKind, Verdict};
 use super::verify::{Problem, Verifier};
@@ -25,6 +28,8 @@ pub struct Copied {
     pub rows: u64,
     /// Pairs that were not there before, or had another value.
     pub pairs: u64,
+    /// Pages of agents.
+    pub pages: u64,
     /// Whether the links of all chains are those of the source, so that heads that were kept of it
     /// fit the copy too.
     pub links_kept: bool,
@@ -101,6 +106,7 @@ pub async fn copy(
     copying.chains(source.chains).await?;
     let mut copied = copying.finish().await?;
     copied.pairs = pairs(from, to, replace).await?;
+    copied.pages = pages::contexts(from, to).await?;
     to.append(&Batch::default(), Durability::Synced).await?;
     if let Some(problem) = verify(to).await?.problems.into_iter().next() {
         return Err(CopyError::Changed { place: to.name(), problem });

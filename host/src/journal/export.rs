@@ -5,11 +5,12 @@
 //! hexadecimal. A `body` is the JSON that was sealed, byte for byte; one that would not
 //! survive that way stands as text in `body_text`.
 
+use super::anchor::{Proof, SignedHead};
 use super::heads::{Heads, hex_bytes};
 use super::lines::Lines;
 use super::{JournalError, Report, Verifier};
 use crate::storage::{
-    ChainRange, ChainRecord, Hex, PAGE_ROWS_MAX, RowRange, Storage, StoreId, StoredRow,
+    ChainHead, ChainRange, ChainRecord, Hex, PAGE_ROWS_MAX, RowRange, Storage, StoreId, StoredRow,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -212,27 +213,93 @@ pub fn verify_export(
     input: impl BufRead,
     heads: Option<impl BufRead>,
 ) -> Result<Report, JournalError> {
+    check_export(input, heads, Vec::new())
+}
+
+/// Checks an export, and that it has what signed heads say, whose signatures
+/// [`super::read_signed_heads`] has checked: no store is needed, and no trust but in the key.
+/// Fails as [`verify_export`] does, and when the export is not of all chains.
+pub fn verify_export_signed(
+    input: impl BufRead,
+    heads: Vec<SignedHead>,
+) -> Result<Report, JournalError> {
+    check_export(input, None::<&[u8]>, heads)
+}
+
+fn check_export(
+    input: impl BufRead,
+    heads: Option<impl BufRead>,
+    signed: Vec<SignedHead>,
+) -> Result<Report, JournalError> {
     let mut lines = Lines::new(input, "export");
-    let first = lines.next()?.and_then(|line| serde_json::from_str::<StoreLine<'_>>(line).ok());
-    let store = first.filter(|first| first.kind == "store" && first.format == FORMAT);
-    let store = store.and_then(|line| Some((line.id.parse::<StoreId>().ok()?, line.whole)));
-    let Some((id, whole)) = store else {
-        return Err(lines.error(format!("an export of format {FORMAT} starts with its store")));
-    };
+    let (id, whole) = first_line(&mut lines)?;
+    if !whole && !signed.is_empty() {
+        return Err(lines.error(
+            "it is of one run, and a signed head is of all of them: bring an export of all, or a \
+             proof (`aos-host audit prove`)",
+        ));
+    }
     let mut heads = heads.map(Heads::open).transpose()?;
-    let mut verifier = match whole {
-        true => Verifier::new(id),
-        false => Verifier::partial(id),
-    };
+    let mut verifier = verifier_of(id, whole);
     if let Some(heads) = &heads {
         verifier = verifier.against(id, heads.store.clone());
     }
+    let head = |chain| heads.as_mut().map_or(Ok(None), |heads| heads.of_chain(chain));
+    read_export(lines, verifier.signed(id, signed), head)
+}
+
+/// Checks that an export is sound and has the chain of a proof, with the row that the proof names.
+/// The proof itself is to be checked before ([`Proof::check`]). Fails as [`verify_export`] does,
+/// and with `NoChain`.
+pub fn verify_export_proof(input: impl BufRead, proof: &Proof) -> Result<Report, JournalError> {
+    let mut lines = Lines::new(input, "export");
+    let (id, whole) = first_line(&mut lines)?;
+    let mut seen = false;
+    let report = read_export(lines, verifier_of(id, whole), |chain| {
+        let is_it = chain == proof.number;
+        seen |= is_it;
+        Ok(is_it.then(|| ChainHead {
+            number: proof.number,
+            id: proof.id.clone(),
+            rows: proof.rows,
+            hash: proof.hash.clone(),
+            kind: String::new(),
+        }))
+    })?;
+    match seen {
+        true => Ok(report),
+        false => Err(JournalError::NoChain(Hex(&proof.id).to_string())),
+    }
+}
+
+/// The store's id, and whether all chains follow.
+fn first_line<R: BufRead>(lines: &mut Lines<R>) -> Result<(StoreId, bool), JournalError> {
+    let first = lines.next()?.and_then(|line| serde_json::from_str::<StoreLine<'_>>(line).ok());
+    let store = first.filter(|first| first.kind == "store" && first.format == FORMAT);
+    let store = store.and_then(|line| Some((line.id.parse::<StoreId>().ok()?, line.whole)));
+    let wrong = || lines.error(format!("an export of format {FORMAT} starts with its store"));
+    store.ok_or_else(wrong)
+}
+
+fn verifier_of(store: StoreId, whole: bool) -> Verifier {
+    match whole {
+        true => Verifier::new(store),
+        false => Verifier::partial(store),
+    }
+}
+
+/// Reads what follows the first line; `head` is what is known of a chain.
+fn read_export<R: BufRead>(
+    mut lines: Lines<R>,
+    mut verifier: Verifier,
+    mut head: impl FnMut(i64) -> Result<Option<ChainHead>, JournalError>,
+) -> Result<Report, JournalError> {
     let mut count = Count::default();
     while let Some(line) = lines.next()? {
         match read_line(line) {
             Ok(Line::Chain(chain)) => {
                 count.chains += 1;
-                let head = heads.as_mut().map_or(Ok(None), |heads| heads.of_chain(chain.number))?;
+                let head = head(chain.number)?;
                 verifier.chain(chain, head);
             }
             Ok(Line::Row(row)) => {

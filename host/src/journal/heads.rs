@@ -103,7 +103,7 @@ fn chain_head(line: &str) -> Option<ChainHead> {
     let id = hex_bytes(words.next()?)?;
     let rows = words.next()?.parse().ok()?;
     let hash = hex_bytes(words.next()?)?;
-    words.next().is_none().then_some(ChainHead { number, id, rows, hash })
+    words.next().is_none().then(|| ChainHead { number, id, rows, hash, kind: String::new() })
 }
 
 /// Any number of bytes in hexadecimal; hyphens, as in a UUID, are skipped.

@@ -8,7 +8,9 @@ mod order;
 mod postgres;
 mod property;
 mod reading;
+mod signed;
 mod tamper;
+mod tampering;
 mod timing;
 
 use super::*;
@@ -72,7 +74,14 @@ impl Copy {
     }
 
     fn verify(&self) -> Report {
-        let mut verifier = Verifier::new(self.id);
+        self.check(Verifier::new(self.id))
+    }
+
+    fn verify_signed(&self, head: &SignedHead) -> Report {
+        self.check(Verifier::new(self.id).signed(self.id, vec![head.clone()]))
+    }
+
+    fn check(&self, mut verifier: Verifier) -> Report {
         let mut rows = self.rows.iter().peekable();
         for chain in &self.chains {
             verifier.chain(chain.clone(), None);

@@ -1,7 +1,11 @@
 //! Verification. [`Verifier`] is pure and streams: it keeps one row's hash, one chain's state and
 //! a bounded list of problems, whatever the number of rows.
 
+mod calls;
+mod watch;
+
 use super::JournalError;
+use super::anchor::SignedHead;
 use super::heads::Heads;
 use super::row::RowKind;
 use super::seal::expected;
@@ -9,9 +13,11 @@ use crate::storage::{
     ChainHead, ChainRange, ChainRecord, Hex, PAGE_ROWS_MAX, RowRange, Storage, StoreHead, StoreId,
     StoredRow, link,
 };
+use calls::Calls;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::BufRead;
+use watch::Watch;
 
 /// How many problems a report lists; all are counted.
 pub const PROBLEMS_MAX: usize = 1000;
@@ -55,6 +61,10 @@ pub struct Report {
     pub open: u64,
     /// The numbers of the first [`PROBLEMS_MAX`] of those.
     pub open_chains: Vec<i64>,
+    /// How many calls of tools and commands were accepted.
+    pub calls: u64,
+    /// How many of them have no end: under way, or cut by a signal or a crash.
+    pub unended: u64,
     /// The first [`PROBLEMS_MAX`] problems.
     pub problems: Vec<Problem>,
     /// How many problems there are.
@@ -80,6 +90,7 @@ pub struct Verifier {
     link: Previous,
     current: Option<Current>,
     head: Option<StoreHead>,
+    signed: Vec<Watch>,
 }
 
 /// The hash that the next seal covers.
@@ -101,6 +112,7 @@ struct Current {
     previous: Previous,
     closed: bool,
     head: Option<ChainHead>,
+    calls: Calls,
 }
 
 impl Previous {
@@ -140,6 +152,7 @@ impl Verifier {
             link: Previous::Known(store.0.to_vec()),
             current: None,
             head: None,
+            signed: Vec::new(),
         }
     }
 
@@ -158,6 +171,18 @@ impl Verifier {
         self
     }
 
+    /// Also expects what signed heads say, whose signatures were checked.
+    pub(super) fn signed(mut self, store: StoreId, heads: Vec<SignedHead>) -> Self {
+        for head in heads {
+            if head.store != store {
+                let what = format!("its id is {store}, but the head is of store {}", head.store);
+                self.problem(None, None, what);
+            }
+            self.signed.push(Watch::new(head));
+        }
+        self
+    }
+
     /// The next chain; `head` is what a head file says of it.
     pub fn chain(&mut self, record: ChainRecord, head: Option<ChainHead>) {
         self.end_chain();
@@ -172,8 +197,10 @@ impl Verifier {
             }
             _ => {}
         }
+        self.watched(&record, None, |watch| watch.chain(&record));
         let previous = Previous::Known(Vec::new());
-        self.current = Some(Current { record, next: 0, previous, closed: false, head });
+        let calls = Calls::default();
+        self.current = Some(Current { record, next: 0, previous, closed: false, head, calls });
     }
 
     fn chain_order(&mut self, record: &ChainRecord) {
@@ -212,6 +239,7 @@ impl Verifier {
         for what in chain.check(row, &mut self.scratch) {
             self.problem(Some(&chain.record), Some(row.seq), what);
         }
+        self.signed.iter_mut().for_each(|watch| watch.row(row));
         self.current = Some(chain);
     }
 
@@ -228,6 +256,10 @@ impl Verifier {
 
     fn end_chain(&mut self) {
         let Some(chain) = self.current.take() else { return };
+        self.report.calls += chain.calls.started;
+        self.report.unended += chain.calls.unended();
+        let (record, rows, closed) = (&chain.record, chain.next, chain.closed);
+        self.watched(record, Some(rows), |watch| watch.end_chain(record, rows, closed));
         if chain.next == 0 {
             self.problem(Some(&chain.record), Some(0), "all rows are missing".to_owned());
         }
@@ -252,7 +284,25 @@ impl Verifier {
             let chains = missing("chain", self.next, head.chains);
             self.problem(None, None, format!("its end was cut off: {chains}, going by the head"));
         }
+        for watch in std::mem::take(&mut self.signed) {
+            if let Some(what) = watch.finish() {
+                self.problem(None, None, what);
+            }
+        }
         self.report
+    }
+
+    /// Asks each signed head.
+    fn watched(
+        &mut self,
+        chain: &ChainRecord,
+        seq: Option<i64>,
+        mut ask: impl FnMut(&mut Watch) -> Option<String>,
+    ) {
+        let told: Vec<String> = self.signed.iter_mut().filter_map(&mut ask).collect();
+        for what in told {
+            self.problem(Some(chain), seq, what);
+        }
     }
 
     fn problem(&mut self, chain: Option<&ChainRecord>, seq: Option<i64>, what: String) {
@@ -291,6 +341,7 @@ impl Current {
         if head.is_some_and(|head| head.hash != row.hash) {
             wrong.push("it differs from the head: the chain was written anew".to_owned());
         }
+        wrong.extend(self.calls.row(row));
         self.closed = row.kind == RowKind::Closed.word();
         self.next = row.seq.saturating_add(1);
         wrong
@@ -322,6 +373,33 @@ pub async fn verify_against(
     let id = store.head().await?.id;
     let verifier = Verifier::new(id).against(id, heads.store.clone());
     verify_store(store, verifier, Some(heads)).await
+}
+
+/// Checks every chain of a store, and that it still has what signed heads say, whose signatures
+/// [`super::read_signed_heads`] has checked. Fails if the store cannot be read.
+pub async fn verify_signed(
+    store: &dyn Storage,
+    heads: Vec<SignedHead>,
+) -> Result<Report, JournalError> {
+    let id = store.head().await?.id;
+    let verifier = Verifier::new(id).signed(id, heads);
+    verify_store(store, verifier, None::<Heads<&[u8]>>).await
+}
+
+/// Checks the rows of one chain. Its registration's link, which covers the chain before, is not
+/// looked at. Fails if the store cannot be read.
+pub async fn verify_chain(store: &dyn Storage, chain: ChainRecord) -> Result<Report, JournalError> {
+    let mut verifier = Verifier::partial(store.head().await?.id);
+    let number = chain.number;
+    verifier.chain(chain, None);
+    let mut from = i64::MIN;
+    loop {
+        let range = RowRange { from: (number, from), until_chain: number };
+        let page = store.rows(range, PAGE_ROWS_MAX).await?;
+        let Some(last) = page.last() else { return Ok(verifier.finish()) };
+        from = last.seq.saturating_add(1);
+        page.iter().for_each(|row| verifier.row(row));
+    }
 }
 
 async fn verify_store<R: BufRead + Send>(

@@ -11,11 +11,16 @@ mod figures;
 mod inference;
 mod memory;
 mod operate;
+mod paging;
 mod process;
+mod reason;
+mod recall_tools;
+mod summary;
 mod tools;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 pub use self::operate::OperateError;
@@ -27,6 +32,7 @@ use super::executor::Executor;
 pub use super::executor::Latency;
 use super::{Fault, Kernel, Parts, Plugin};
 use crate::model::{Endpoint, Models};
+use crate::pager::{Factor, Tokenizer};
 use crate::sandbox::Ended;
 use crate::sandbox::engine::instances_max;
 use crate::scheduler::{Event, Options, OwnerId, Priority, ProviderId};
@@ -56,6 +62,9 @@ pub struct AgentOptions {
     pub task_bytes_max: usize,
     /// Bytes of all pages of one agent.
     pub stored_bytes_max: u64,
+    /// Bytes of content that the windows of all agents hold together; more waits for room. What is
+    /// in no window is in the store alone.
+    pub resident_bytes_max: u64,
     /// Agents whose guests are there at once; those above wait for one to end.
     pub live_max: u32,
     /// Agents that have ended and are still shown.
@@ -64,6 +73,9 @@ pub struct AgentOptions {
 
 /// Guests that are left to the tools of agents, however many agents there are.
 const TOOL_INSTANCES: u32 = 200;
+
+/// Models of which the count is remembered.
+const MODELS_MAX: usize = 1_000;
 
 impl AgentOptions {
     /// These models and programs, and the defaults.
@@ -78,6 +90,7 @@ impl AgentOptions {
             message_bytes_max: 1 << 20,
             task_bytes_max: 1 << 20,
             stored_bytes_max: 256 << 20,
+            resident_bytes_max: 2 << 30,
             live_max: instances_max().saturating_sub(TOOL_INSTANCES).max(1),
             exited_max: 1_024,
         }
@@ -107,6 +120,23 @@ pub struct Spawn {
     pub context_tokens: Option<u64>,
 }
 
+/// How an agent remembers.
+#[derive(Clone, Debug)]
+pub struct MemoryOptions {
+    /// How tokens are counted.
+    pub tokenizer: Tokenizer,
+    /// Whether pages are recalled by themselves for each user turn.
+    pub auto_recall: bool,
+    /// The model that says what left the window; none leaves it at the stubs.
+    pub summarise: Option<Endpoint>,
+}
+
+impl Default for MemoryOptions {
+    fn default() -> Self {
+        Self { tokenizer: Tokenizer::default(), auto_recall: true, summarise: None }
+    }
+}
+
 /// Why an agent was not born.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum SpawnError {
@@ -131,8 +161,13 @@ pub struct Agents {
 
 struct Own {
     executor: Executor,
+    /// Bytes of content in the windows of all.
+    resident_bytes: AtomicU64,
+    /// What models count a counted token as, by their names.
+    factors: Mutex<HashMap<String, Factor>>,
     /// One permit for each guest that may be there.
     live: tokio::sync::Semaphore,
+    live_max: u32,
     table: Mutex<Table>,
     /// The names of providers; their places are their numbers.
     providers: Mutex<Vec<String>>,
@@ -169,10 +204,16 @@ impl Agents {
             .map_err(|error| Fault::Host(format!("no thread for guests: {error}")))?;
         let room = kernel.parts.loading.sandbox().instances_max();
         let live = options.live_max.min(room.saturating_sub(TOOL_INSTANCES).max(1));
-        let live = usize::try_from(live).unwrap_or(usize::MAX);
         let own = Own {
             executor,
-            live: tokio::sync::Semaphore::new(live.min(tokio::sync::Semaphore::MAX_PERMITS)),
+            resident_bytes: AtomicU64::new(0),
+            factors: Mutex::default(),
+            live: tokio::sync::Semaphore::new(
+                usize::try_from(live)
+                    .unwrap_or(usize::MAX)
+                    .min(tokio::sync::Semaphore::MAX_PERMITS),
+            ),
+            live_max: live,
             table: Mutex::default(),
             providers: Mutex::default(),
             runtime: tokio::runtime::Handle::current(),
@@ -197,6 +238,11 @@ impl Agents {
         &self.own.executor
     }
 
+    /// How many live at once; those above wait for one of them to end.
+    pub fn live_max(&self) -> u32 {
+        self.own.live_max
+    }
+
     /// What ready agents and tools waited for a worker since the last look.
     pub fn latency(&self) -> Latency {
         self.executor().latency()
@@ -219,6 +265,19 @@ impl Agents {
         let bytes = (self.options.programs)(name)?;
         let kernel = self.kernel();
         kernel.load(name, bytes).await.map_err(|fault| fault.to_string())
+    }
+
+    /// What was learnt of a model's count; new agents begin with it.
+    fn factor(&self, model: &str) -> Factor {
+        let factors = self.own.factors.lock().unwrap_or_else(PoisonError::into_inner);
+        factors.get(model).copied().unwrap_or_default()
+    }
+
+    fn learnt(&self, model: &str, factor: Factor) {
+        let mut factors = self.own.factors.lock().unwrap_or_else(PoisonError::into_inner);
+        if factors.len() < MODELS_MAX || factors.contains_key(model) {
+            factors.insert(model.to_owned(), factor);
+        }
     }
 
     /// The number of a model's provider, which has its slots from the first time it is named.

@@ -1,5 +1,7 @@
 //! The tools of one plugin, with a compiled validator for each schema.
 
+mod misfit;
+
 use jsonschema::{Draft, PatternOptions, Validator};
 use serde_json::Value;
 
@@ -96,7 +98,7 @@ impl Tool {
         bounds::check(&self.definition.input_schema, arguments).map_err(|error| {
             Fault::Ended(Ended::BadAnswer(format!("the input schema of `{name}`: {error}")))
         })?;
-        check(&self.input, arguments)
+        check(&self.input, &self.definition.input_schema, arguments)
             .map_err(|error| Fault::Tool(ToolError::InvalidArguments(error)))
     }
 
@@ -106,7 +108,7 @@ impl Tool {
             (Some(validator), Some(value)) => {
                 let schema = self.definition.output_schema.as_ref().unwrap_or(&Value::Null);
                 bounds::check(schema, value).map_err(|error| format!("its output: {error}"))?;
-                check(validator, value)
+                check(validator, schema, value)
                     .map_err(|error| format!("its output breaks its own schema: {error}"))
             }
             (None, _) | (_, None) => Ok(()),
@@ -128,33 +130,15 @@ fn validator(schema: &Value, patterns: &mut usize) -> Result<Validator, String> 
         .map_err(|error| cut(error.to_string()))
 }
 
-fn check(validator: &Validator, value: &Value) -> Result<(), String> {
+fn check(validator: &Validator, schema: &Value, value: &Value) -> Result<(), String> {
     // The common case is quick; only what is wrong is looked for.
     if validator.is_valid(value) {
         return Ok(());
     }
-    match validator.iter_errors(value).next() {
+    match misfit::sentence(schema, validator.iter_errors(value)) {
         None => Ok(()),
-        Some(error) => {
-            let path = json_path(error.instance_path().as_str());
-            Err(cut(format!("{path}: {}", error)))
-        }
+        Some(sentence) => Err(cut(sentence)),
     }
-}
-
-/// A JSON Pointer as a JSON path: `/items/3/name` is `$.items[3].name`.
-fn json_path(pointer: &str) -> String {
-    let mut path = String::from("$");
-    for part in pointer.split('/').skip(1) {
-        let part = part.replace("~1", "/").replace("~0", "~");
-        if part.chars().all(|c| c.is_ascii_digit()) && !part.is_empty() {
-            path.push_str(&format!("[{part}]"));
-        } else {
-            path.push('.');
-            path.push_str(&part);
-        }
-    }
-    path
 }
 
 /// A message quotes the value: one sentence, not a megabyte.

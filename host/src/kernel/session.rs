@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use secrecy::SecretString;
 use serde_json::json;
@@ -11,6 +12,7 @@ use crate::capability::gate::{Gate, Permit, Refusal};
 use crate::capability::grant::{Capability, Grant};
 use crate::capability::names::NameRequest;
 use crate::capability::secrets::Secrets;
+use crate::capability::tools::{CallRequest, ToolRules};
 use crate::journal::{
     Body, Chain, ChainId, Class, Closing, Journal, JournalError, Opening, Row, RowKind,
 };
@@ -62,10 +64,21 @@ pub struct SessionOptions {
     pub secrets: Vec<(String, SecretString)>,
     /// What placeholders of secrets are derived from; a seed of its own where it is left out.
     pub placeholder_seed: Option<[u8; 32]>,
+    /// Tools that a policy allows and denies.
+    pub tools: ToolRules,
     /// Standard streams.
     pub streams: Streams,
     /// Who is told of progress.
     pub progress: Option<Progress>,
+}
+
+/// What one call is made with besides its arguments.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Terms {
+    /// Less wall time than the session gives.
+    pub(super) timeout: Option<Duration>,
+    /// The row of the chain in which a model's reply asked for it.
+    pub(super) asked_by: Option<u64>,
 }
 
 /// One caller and one plugin. Dropped without [`crate::kernel::Kernel::close_session`] it leaves
@@ -133,6 +146,9 @@ impl Session {
         plugin: Arc<Plugin>,
         options: SessionOptions,
     ) -> Result<Self, Fault> {
+        // A grant that cannot be given leaves nothing open behind it.
+        let authority = authority_of(&plugin, &options)?;
+        let secrets = secrets_of(&authority, &options)?;
         let program = &plugin.program;
         let written: Vec<String> = options.grants.iter().map(|(_, text)| text.clone()).collect();
         let chain = journal.chain(Opening {
@@ -141,7 +157,7 @@ impl Session {
             host_version: env!("CARGO_PKG_VERSION"),
             grants: &written,
         });
-        Self::open_in(chain, plugin, options)
+        Ok(Self::with((authority, secrets), chain, plugin, options))
     }
 
     /// Opens a session that is written down in a chain that is open already: an agent's.
@@ -150,31 +166,27 @@ impl Session {
         plugin: Arc<Plugin>,
         options: SessionOptions,
     ) -> Result<Self, Fault> {
-        let program = &plugin.program;
-        let asks = program.manifest.as_ref().map(|manifest| manifest.asks()).transpose();
-        let asks = asks.map_err(Fault::Caller)?;
-        let grants: Vec<Grant> = options.grants.iter().map(|(grant, _)| grant.clone()).collect();
-        let hash = program.hash.to_string();
-        // What a manifest or a file calls itself earns no grant that was meant for another.
-        let meant = |plugin: &str| {
-            options.known_as.as_deref() == Some(plugin)
-                || (plugin.len() >= HASH_CHARS_MIN && hash.starts_with(plugin))
-        };
-        let authority = Authority::for_plugin(&meant, asks, &grants, &options.denied_paths)
-            .map_err(|error| Fault::Caller(error.to_string()))?;
-        let seed = options.placeholder_seed.unwrap_or_else(rand::random);
-        let secrets = Secrets::new(authority.secrets(), &options.secrets, &seed)
-            .map_err(|error| Fault::Caller(error.to_string()))?;
-        Ok(Self {
+        let authority = authority_of(&plugin, &options)?;
+        let secrets = secrets_of(&authority, &options)?;
+        Ok(Self::with((authority, secrets), chain, plugin, options))
+    }
+
+    fn with(
+        (authority, secrets): (Arc<Authority>, Arc<Secrets>),
+        chain: Chain,
+        plugin: Arc<Plugin>,
+        options: SessionOptions,
+    ) -> Self {
+        Self {
             plugin,
             options,
-            authority: Arc::new(authority),
-            secrets: Arc::new(secrets),
+            authority,
+            secrets,
             chain,
             total: Default::default(),
             denials: Default::default(),
             limit: Default::default(),
-        })
+        }
     }
 
     /// The plugin that it is opened on.
@@ -185,6 +197,11 @@ impl Session {
     /// The chain in which this session is written down.
     pub fn chain(&self) -> ChainId {
         self.chain.id()
+    }
+
+    /// What it was given, each grant with its text.
+    pub fn grants(&self) -> &[(Grant, String)] {
+        &self.options.grants
     }
 
     /// What its calls were denied, at most 64.
@@ -208,29 +225,33 @@ impl Session {
         &self,
         tool: &Definition,
         arguments: &str,
+        asked_by: Option<u64>,
     ) -> Result<Call, JournalError> {
         // What may not happen twice is on the disk before it happens once.
         let again = tool.behaviour.read_only || tool.behaviour.idempotent;
         let class = if again { Class::Queued } else { Class::Synced };
-        self.accept(&tool.name, arguments, class).await
+        self.accept(&tool.name, arguments, asked_by, class).await
     }
 
     /// Takes a run of a command on.
     pub(super) async fn accept_run(&self, arguments: &[String]) -> Result<Call, JournalError> {
-        self.accept("run", &arguments.join("\0"), Class::Queued).await
+        self.accept("run", &arguments.join("\0"), None, Class::Queued).await
     }
 
     async fn accept(
         &self,
         target: &str,
         arguments: &str,
+        asked_by: Option<u64>,
         class: Class,
     ) -> Result<Call, JournalError> {
         let id = CallId::fresh();
         // The hash proves which arguments they were; they themselves may hold secrets.
         let hash = blake3::hash(arguments.as_bytes());
+        // The row of this chain in which the model's reply asked for it.
+        let asked_by = asked_by.map(|row| format!(",\"asked_by\":{row}")).unwrap_or_default();
         let body = format!(
-            r#"{{"arguments_blake3":"{}","arguments_bytes":{}}}"#,
+            r#"{{"arguments_blake3":"{}","arguments_bytes":{}{asked_by}}}"#,
             hash.to_hex(),
             arguments.len()
         );
@@ -242,7 +263,8 @@ impl Session {
     fn gate(&self, id: CallId, authority: Arc<Authority>) -> Arc<Gate> {
         let rows = self.options.limits.hit(LimitName::Rows);
         let hash = self.plugin.program.hash;
-        Arc::new(Gate::new(authority, self.chain.clone(), id, hash, rows))
+        let gate = Gate::new(authority, self.chain.clone(), id, hash, rows);
+        Arc::new(gate.of(&self.plugin.program.name))
     }
 
     fn row<'a>(&'a self, kind: RowKind, call: CallId, target: &'a str) -> Row<'a> {
@@ -253,6 +275,26 @@ impl Session {
             capability: "tool",
             target,
             ..Row::new(kind)
+        }
+    }
+
+    /// What a policy says of this tool, where it says anything: an agent's own gate was asked.
+    pub(super) async fn let_call(&self, call: &Call, tool: &str) -> Result<(), Fault> {
+        if self.options.tools.is_empty() {
+            return Ok(());
+        }
+        let plugin = self.options.known_as.as_deref().unwrap_or(&self.plugin.program.name);
+        let name = format!("{plugin}__{tool}");
+        let allowed = async |permit: Permit<()>| {
+            permit.spend();
+            Ok::<_, std::convert::Infallible>(())
+        };
+        match call.gate.perform(CallRequest { name: &name }, allowed).await {
+            Ok(()) => Ok(()),
+            Err(Refusal::Denied(denial)) => Err(Fault::Tool(ToolError::Denied(denial))),
+            Err(Refusal::Limit(limit)) => Err(Fault::Ended(Ended::Limit(limit))),
+            Err(Refusal::Journal(error)) => Err(error.into()),
+            Err(Refusal::Effect(never)) => match never {},
         }
     }
 
@@ -272,13 +314,11 @@ impl Session {
             let pair = (held.name.clone(), held.placeholder.clone());
             let request = NameRequest::secret(&held.name);
             if let Some(pair) = let_through(&call.gate, request, &pair).await? {
-                let unset = |pairs: &[(String, String)]| pairs.iter().all(|(n, _)| *n != pair.0);
-                if unset(&setup.environment) {
-                    setup.environment.push(pair.clone());
-                }
-                if unset(&setup.config) {
-                    setup.config.push(pair);
-                }
+                // It may hold the value itself, from a wide grant of variables.
+                setup.environment.retain(|(name, _)| *name != pair.0);
+                setup.config.retain(|(name, _)| *name != pair.0);
+                setup.environment.push(pair.clone());
+                setup.config.push(pair);
             }
         }
         Ok(setup)
@@ -360,6 +400,31 @@ impl Session {
         self.chain.close(Closing { outcome, usage: &usage }, Class::Queued).await?;
         Ok(())
     }
+}
+
+/// What the operator gives to this plugin, of what it asks for.
+fn authority_of(plugin: &Plugin, options: &SessionOptions) -> Result<Arc<Authority>, Fault> {
+    let program = &plugin.program;
+    let asks = program.manifest.as_ref().map(|manifest| manifest.asks()).transpose();
+    let asks = asks.map_err(Fault::Caller)?;
+    let grants: Vec<Grant> = options.grants.iter().map(|(grant, _)| grant.clone()).collect();
+    let hash = program.hash.to_string();
+    // What a manifest or a file calls itself earns no grant that was meant for another.
+    let meant = |plugin: &str| {
+        options.known_as.as_deref() == Some(plugin)
+            || (plugin.len() >= HASH_CHARS_MIN && hash.starts_with(plugin))
+    };
+    Authority::for_plugin(&meant, asks, &grants, &options.denied_paths)
+        .map(|authority| Arc::new(authority.with_tools(options.tools.clone())))
+        .map_err(|error| Fault::Caller(error.to_string()))
+}
+
+/// The values of the secrets that are granted, and what stands for them in the guest.
+fn secrets_of(authority: &Authority, options: &SessionOptions) -> Result<Arc<Secrets>, Fault> {
+    let seed = options.placeholder_seed.unwrap_or_else(rand::random);
+    Secrets::new(authority.secrets(), &options.secrets, &seed)
+        .map(Arc::new)
+        .map_err(|error| Fault::Caller(error.to_string()))
 }
 
 /// The pairs whose names the grants mean.

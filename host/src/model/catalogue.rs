@@ -97,6 +97,8 @@ pub struct Quirks {
     pub reasoning_back: bool,
     /// Whether cache breakpoints are said (chat format; Anthropic's always has them).
     pub cache_control: bool,
+    /// The shortest prefix that is cached at a breakpoint, in tokens.
+    pub cache_tokens_min: u64,
 }
 
 impl Default for Quirks {
@@ -113,6 +115,7 @@ impl Default for Quirks {
             effort_off: "low".to_owned(),
             reasoning_back: false,
             cache_control: false,
+            cache_tokens_min: 1_024,
         }
     }
 }

@@ -77,6 +77,19 @@ impl Shared {
     }
 }
 
+/// Cache breakpoints of one request, where they are said: Anthropic's bound, and that of those who
+/// serve its models.
+const BREAKPOINTS_MAX: usize = 4;
+
+/// How a provider caches the beginnings of prompts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caching {
+    /// Breakpoints of one request at most; 0 where it caches by itself.
+    pub breakpoints_max: usize,
+    /// A shorter prefix is not cached, in tokens.
+    pub prefix_tokens_min: u64,
+}
+
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Endpoint").field("name", &self.inner.name).finish_non_exhaustive()
@@ -124,6 +137,22 @@ impl Endpoint {
     /// How many tokens a reply can have.
     pub fn output_max(&self) -> u32 {
         self.inner.facts.output_tokens_max
+    }
+
+    /// How its provider caches prompts.
+    pub fn caching(&self) -> Caching {
+        let quirks = &self.inner.facts.quirks;
+        let said = match &self.inner.route {
+            Route::Script(_) => true,
+            Route::Remote(remote) => match remote.wire {
+                Wire::Anthropic => true,
+                Wire::Chat => quirks.cache_control,
+            },
+        };
+        Caching {
+            breakpoints_max: if said { BREAKPOINTS_MAX } else { 0 },
+            prefix_tokens_min: quirks.cache_tokens_min,
+        }
     }
 
     /// What tokens cost here, in millionths of a US dollar; none without a price.

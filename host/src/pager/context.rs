@@ -10,6 +10,7 @@ mod snapshot;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+pub use self::append::LOG_TOKENS_MIN;
 pub use self::snapshot::Snapshot;
 use super::error::PagerError;
 use super::evict::{self, Eviction};
@@ -141,7 +142,7 @@ pub struct Context {
     /// Tool calls without a result, and the group that each is in.
     open_calls: HashMap<Arc<str>, PageId>,
     /// The reply that the last page is of.
-    last_reply: Option<u64>,
+    pub(super) last_reply: Option<u64>,
     /// The last page's group, and its tokens.
     last_group: PageId,
     last_group_tokens: u64,
@@ -210,6 +211,29 @@ impl Context {
     /// What the context holds and did.
     pub fn usage(&self) -> Usage {
         self.usage
+    }
+
+    /// Another size of the window from now on: what a model counts was learnt better, or another
+    /// model is asked. Never less than the head and a little room, so that it cannot be emptied.
+    pub fn resize(&mut self, window_tokens: u64) {
+        let least = self.usage.head_tokens + append::LOG_TOKENS_MIN;
+        self.budget.window_tokens = window_tokens.max(least);
+        self.usage.budget_tokens = self.budget.window_tokens;
+    }
+
+    /// The content of a page that is in the window. Counts as no use.
+    pub fn content(&self, id: PageId) -> Option<&Arc<[Part]>> {
+        self.bodies.get(usize::try_from(id.0).ok()?)?.as_ref()
+    }
+
+    /// The entry that a block of the last prompt, counted from its beginning, is of.
+    pub fn entry_of_block(&self, block: usize) -> usize {
+        self.entry_ends.partition_point(|end| *end <= block)
+    }
+
+    /// How many entries the last eviction left in place, and how many the last call had.
+    pub fn kept_and_sent_entries(&self) -> (usize, usize) {
+        (self.kept_entries, self.sent_entries)
     }
 
     /// The budget in force.
@@ -377,7 +401,11 @@ impl Context {
                 let page = &self.pages[index(*id)];
                 let (kind, tokens, role) = (page.kind, page.tokens, Role::of(page.kind));
                 let parts = self.bodies[index(*id)].clone().unwrap_or_default();
+                let thin = page.thin;
                 for (part, share) in parts.iter().zip(shares(tokens, &parts, &*self.counter)) {
+                    if thin && part.fleeting {
+                        continue;
+                    }
                     let body = Body::Part { page: *id, kind, part: part.clone() };
                     self.push_block(Block { role, body, tokens: share });
                 }

@@ -28,6 +28,9 @@ pub struct Eviction {
     pub keep_entries: usize,
     /// The log after them: pages of the window, and stubs with their words.
     pub entries: Vec<Entry>,
+    /// Those of these pages that are shown without their fleeting parts from now on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub thin: Vec<PageId>,
 }
 
 /// Weights of [`worth`], which sum to 1. They are a judgement and not tuned: no offline figure says
@@ -146,7 +149,7 @@ pub fn without(context: &Context, id: PageId) -> Eviction {
     }
     after.extend(run.into_stub(context).map(Entry::Stub));
     after.extend_from_slice(rest);
-    Eviction { keep_entries: keep, entries: after }
+    Eviction { keep_entries: keep, entries: after, thin: Vec::new() }
 }
 
 /// The log after the head as units.
@@ -302,7 +305,33 @@ fn build(context: &Context, units: &[Unit], choice: &Choice) -> Eviction {
         }
     }
     entries.extend(run.into_stub(context).map(Entry::Stub));
-    Eviction { keep_entries, entries }
+    let thin = thin(context, keep_entries, &entries);
+    Eviction { keep_entries, entries, thin }
+}
+
+/// Pages behind the cut whose reasoning is of no use any more: providers want that of the last
+/// reply back, as long as its tools run, and pass over older ones
+/// (<https://docs.anthropic.com/en/docs/build-with-claude/extended-thinking>). Before the cut
+/// nothing changes, and what is new has not been read yet.
+fn thin(context: &Context, keep_entries: usize, entries: &[Entry]) -> Vec<PageId> {
+    let now = context.entries();
+    let last_sent = now[..context.sent_entries()].iter().rev().find_map(|entry| match entry {
+        Entry::Page(id) => Some(*id),
+        Entry::Stub(_) => None,
+    });
+    let old = |id: PageId| {
+        let page = &context.pages()[at(id)];
+        let last_reply = page.relation.reply.is_some() && page.relation.reply == context.last_reply;
+        let is_old = last_sent.is_some_and(|last| id <= last);
+        let fleeting = context.resident(id).iter().any(|part| part.fleeting);
+        is_old && !last_reply && fleeting && !page.thin && !context.is_open(page.group)
+    };
+    debug_assert!(keep_entries <= now.len());
+    let pages = entries.iter().filter_map(|entry| match entry {
+        Entry::Page(id) => Some(*id),
+        Entry::Stub(_) => None,
+    });
+    pages.filter(|id| old(*id)).collect()
 }
 
 /// Tokens of the prompt without its tail after an eviction.

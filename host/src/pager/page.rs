@@ -51,17 +51,26 @@ pub struct Part {
     pub wrap: Option<Bytes>,
     /// Tokens of `wrap`, as the model layer counts them; 0 where only the words count.
     pub wrap_tokens: u32,
+    /// Of use to the model for a turn only, as its reasoning is: left out of the prompt once an
+    /// eviction has broken the prefix before it anyway, and kept in storage like all else.
+    pub fleeting: bool,
 }
 
 impl Part {
     /// Plain words.
     pub fn text(text: impl Into<Arc<str>>) -> Self {
-        Self { text: text.into(), wrap: None, wrap_tokens: 0 }
+        Self { text: text.into(), wrap: None, wrap_tokens: 0, fleeting: false }
     }
 
     /// Words with the model layer's bytes, which take `wrap_tokens` in a prompt.
     pub fn wrapped(text: impl Into<Arc<str>>, wrap: impl Into<Bytes>, wrap_tokens: u32) -> Self {
-        Self { text: text.into(), wrap: Some(wrap.into()), wrap_tokens }
+        Self { text: text.into(), wrap: Some(wrap.into()), wrap_tokens, fleeting: false }
+    }
+
+    /// The same part, of use for a turn only.
+    #[must_use]
+    pub fn passing(self) -> Self {
+        Self { fleeting: true, ..self }
     }
 }
 
@@ -140,7 +149,7 @@ impl ContentHash {
             let wrap: &[u8] = part.wrap.as_deref().unwrap_or(&[]);
             hasher.update(&(part.text.len() as u64).to_le_bytes());
             hasher.update(part.text.as_bytes());
-            hasher.update(&[u8::from(part.wrap.is_some())]);
+            hasher.update(&[u8::from(part.wrap.is_some()) | (u8::from(part.fleeting) << 1)]);
             hasher.update(&(wrap.len() as u64).to_le_bytes());
             hasher.update(wrap);
             hasher.update(&part.wrap_tokens.to_le_bytes());
@@ -193,6 +202,9 @@ pub struct Page {
     pub pinned: bool,
     /// Out of prompt and recall for good.
     pub freed: bool,
+    /// Shown without its fleeting parts.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub thin: bool,
     /// Its name, where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<Arc<str>>,

@@ -19,7 +19,7 @@ mod query;
 mod terms;
 pub mod weights;
 
-pub use self::fit::{EXCERPT_TOKENS, FRAME_TOKENS, Pick, fit};
+pub use self::fit::{EXCERPT_TOKENS, FRAME_TOKENS, Pick, excerpt, fit};
 pub use self::index::{Document, Index};
 pub use self::query::Hit;
 

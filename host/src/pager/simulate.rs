@@ -9,7 +9,6 @@ use super::error::PagerError;
 use super::layout::{Block, BreakpointRules, TailBlock};
 use super::page::{Kind, NewPage, PageId, Part, Relation};
 use super::recall::{self, Document, Index};
-use super::split;
 use super::tokens::Count;
 
 /// So many hits are ranked for a tail: most of the best are in the window already.
@@ -233,11 +232,11 @@ impl Agent {
             self.context.touch(pick.id)?;
             let at = usize::try_from(pick.id.0).expect("invariant: an index");
             let text = &self.texts[at];
-            let end = match pick.excerpt {
-                true => split::beginning(text, pick.tokens, &*options.counter),
-                false => text.len(),
+            let shown = match pick.excerpt {
+                true => recall::excerpt(text, pick.tokens, &*options.counter),
+                false => text,
             };
-            tail.push(TailBlock::recalled(pick.id, &text[..end]));
+            tail.push(TailBlock::recalled(pick.id, shown));
         }
         Ok(tail)
     }

@@ -15,6 +15,11 @@ const CLUSTER_BYTES_MAX: usize = 256;
 /// long text piece by piece takes time in proportion to its length.
 const TOKEN_BYTES: usize = 16;
 
+/// How often a place is guessed before halving is safer.
+const GUESSES: u32 = 5;
+/// A thirty-second short of the limit is near enough.
+const NEAR: u64 = 32;
+
 /// The length in bytes of the longest good beginning of `text` within `tokens_max` tokens.
 ///
 /// At least one character, where there is one, so that a loop over a text ends.
@@ -25,18 +30,46 @@ pub fn beginning(text: &str, tokens_max: u64, counter: &dyn Count) -> usize {
     if text.len() == whole && counter.tokens(text) <= tokens_max {
         return whole;
     }
-    // Token counts grow with the text to within a token or two, so halving finds the place.
-    let (mut low, mut high) = (0, text.len());
-    while high - low > 4 {
-        let middle = text.floor_char_boundary(low + (high - low) / 2);
-        if middle <= low {
-            break;
-        }
-        if counter.tokens(&text[..middle]) <= tokens_max { low = middle } else { high = middle }
-    }
+    let low = longest(text, tokens_max, counter);
     let cut = at_word(text, at_cluster(text, low));
     let first = text.chars().next().map_or(0, char::len_utf8);
     cut.max(first)
+}
+
+/// A length within `tokens_max` tokens that is at most [`NEAR`] short of the longest.
+///
+/// Token counts grow with the text to within a token or two. The next place to look at is where
+/// the last count says that the limit is; where that does not come near soon, halving does.
+fn longest(text: &str, tokens_max: u64, counter: &dyn Count) -> usize {
+    let (mut low, mut high, mut guess) = (0, text.len(), scaled(tokens_max, 4, 1));
+    for round in 0.. {
+        if high - low <= 4 {
+            break;
+        }
+        let middle = if round < GUESSES { guess } else { low + (high - low) / 2 };
+        let middle = text.floor_char_boundary(middle.clamp(low + 1, high - 1));
+        if middle <= low {
+            break;
+        }
+        let tokens = counter.tokens(&text[..middle]);
+        if tokens <= tokens_max {
+            low = middle;
+            if round < GUESSES && tokens_max - tokens <= tokens_max / NEAR {
+                break;
+            }
+        } else {
+            high = middle;
+        }
+        guess = scaled(tokens_max, middle as u64, tokens.max(1));
+        // A little below, so that the next count is within the limit.
+        guess -= guess / (2 * usize::try_from(NEAR).unwrap_or(usize::MAX));
+    }
+    low
+}
+
+fn scaled(tokens: u64, bytes: u64, of_tokens: u64) -> usize {
+    usize::try_from(u128::from(tokens) * u128::from(bytes) / u128::from(of_tokens.max(1)))
+        .unwrap_or(usize::MAX)
 }
 
 /// The nearest place at or before `at` that is between two clusters.
@@ -65,7 +98,7 @@ fn at_word(text: &str, at: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tokens::Chars4;
+    use super::super::tokens::{Chars4, Tokenizer};
     use super::*;
 
     #[test]
@@ -103,5 +136,24 @@ mod tests {
         let text = format!("a{}", "\u{301}".repeat(10_000));
         let cut = beginning(&text, 100, &Chars4);
         assert!(cut > 400 && cut < text.len(), "{cut}");
+    }
+
+    #[test]
+    fn a_long_text_is_cut_into_pieces_that_fit_by_every_counter() {
+        let texts = ["word ".repeat(20_000), "水".repeat(20_000), " \n".repeat(20_000)];
+        for counter in Tokenizer::ALL.map(Tokenizer::counter) {
+            for text in &texts {
+                let (mut rest, mut pieces) = (text.as_str(), 0);
+                while !rest.is_empty() {
+                    let at = beginning(rest, 1_000, &*counter);
+                    // A tokenizer may count a beginning one or two higher than it is in the whole.
+                    assert!(counter.tokens(&rest[..at]) <= 1_002);
+                    rest = &rest[at..];
+                    pieces += 1;
+                }
+                let least = counter.tokens(text) / 1_000;
+                assert!(pieces <= 2 + least * 3 / 2, "{pieces} pieces of {least}");
+            }
+        }
     }
 }

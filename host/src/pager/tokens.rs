@@ -1,8 +1,8 @@
 //! Counting tokens. Knows nothing of pages: a text goes in, a number comes out.
 
+use std::sync::Arc;
+
 /// Counts the tokens of a text, always the same for the same text.
-///
-/// The model layer gives a real tokenizer; [`Chars4`] is the rule of thumb that measurements use.
 pub trait Count: Send + Sync {
     /// Tokens of `text`.
     fn tokens(&self, text: &str) -> u64;
@@ -15,6 +15,75 @@ pub struct Chars4;
 impl Count for Chars4 {
     fn tokens(&self, text: &str) -> u64 {
         (text.chars().count() as u64).div_ceil(4)
+    }
+}
+
+/// How tokens are counted. What is counted is written into the store under this name, so a name
+/// never changes its meaning.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Tokenizer {
+    /// OpenAI's vocabulary of 200,000 entries; of all public ones the nearest to what other
+    /// vendors count, whose difference [`Factor`] learns.
+    #[default]
+    O200k,
+    /// OpenAI's vocabulary of 100,000 entries.
+    Cl100k,
+    /// [`Chars4`].
+    Chars4,
+}
+
+impl Tokenizer {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::O200k, Self::Cl100k, Self::Chars4];
+
+    /// Its name on the command line and in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::O200k => "o200k",
+            Self::Cl100k => "cl100k",
+            Self::Chars4 => "chars4",
+        }
+    }
+
+    /// Its counter. A vocabulary is read once a process, when something is first counted.
+    pub fn counter(self) -> Arc<dyn Count> {
+        match self {
+            Self::O200k => Arc::new(Pairs(bpe_openai::o200k_base)),
+            Self::Cl100k => Arc::new(Pairs(bpe_openai::cl100k_base)),
+            Self::Chars4 => Arc::new(Chars4),
+        }
+    }
+}
+
+impl std::str::FromStr for Tokenizer {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|tokenizer| tokenizer.name() == text);
+        found.ok_or_else(|| format!("`{text}` is no tokenizer; there are o200k, cl100k and chars4"))
+    }
+}
+
+/// Byte pairs, counted as OpenAI's own program does. Takes time in proportion to the text, whatever
+/// it is: `bpe` counts without backtracking over a long run of one letter.
+struct Pairs(fn() -> &'static bpe_openai::Tokenizer);
+
+/// Of a longer text so much is counted, in bytes, and the rest is taken to be like it: a count of
+/// 100 MB would hold a worker for seconds. No page of a window is so long.
+const COUNTED_BYTES_MAX: usize = 1 << 20;
+
+impl Count for Pairs {
+    fn tokens(&self, text: &str) -> u64 {
+        let counted = &text[..text.floor_char_boundary(COUNTED_BYTES_MAX.min(text.len()))];
+        let tokens = (self.0)().count(counted) as u64;
+        if counted.len() == text.len() {
+            return tokens;
+        }
+        let share = u128::from(tokens) * text.len() as u128 / counted.len().max(1) as u128;
+        u64::try_from(share).unwrap_or(u64::MAX)
     }
 }
 
@@ -60,6 +129,16 @@ impl Factor {
         (provider_tokens as f64 / self.0) as u64
     }
 
+    /// How many of the provider's tokens so many counted ones are.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "positive, bounded"
+    )]
+    pub fn provider_tokens(self, counted: u64) -> u64 {
+        (counted as f64 * self.0).ceil() as u64
+    }
+
     /// Provider's tokens a counted token.
     pub fn ratio(self) -> f64 {
         self.0
@@ -76,6 +155,42 @@ mod tests {
         assert_eq!(Chars4.tokens("abcd"), 1);
         assert_eq!(Chars4.tokens("abcde"), 2);
         assert_eq!(Chars4.tokens("😀😀😀😀"), 1);
+    }
+
+    /// The examples of OpenAI's cookbook ("How to count tokens with tiktoken"): cl100k and o200k.
+    #[test]
+    fn byte_pairs_are_counted_as_their_vendor_does() {
+        let samples = [
+            ("antidisestablishmentarianism", 6, 6),
+            ("2 + 2 = 4", 7, 7),
+            ("お誕生日おめでとう", 9, 8),
+        ];
+        let (cl100k, o200k) = (Tokenizer::Cl100k.counter(), Tokenizer::O200k.counter());
+        for (text, old, new) in samples {
+            assert_eq!((cl100k.tokens(text), o200k.tokens(text)), (old, new), "{text}");
+        }
+        assert_eq!(o200k.tokens(""), 0);
+    }
+
+    #[test]
+    fn a_text_without_end_is_counted_in_part() {
+        let o200k = Tokenizer::O200k.counter();
+        let (one, ten) = ("word ".repeat(1 << 18), "word ".repeat(10 << 18));
+        let (one, ten) = (o200k.tokens(&one), o200k.tokens(&ten));
+        assert!(ten.abs_diff(10 * one) < one / 100, "{one}, {ten}");
+        // One endless run of a letter, and one of no letters, in time.
+        assert!(o200k.tokens(&"x".repeat(400_000)) > 1_000);
+        assert!(o200k.tokens(&" ".repeat(400_000)) > 100);
+    }
+
+    #[test]
+    fn a_tokenizer_has_one_name_everywhere() {
+        for tokenizer in Tokenizer::ALL {
+            assert_eq!(tokenizer.name().parse(), Ok(tokenizer));
+            let json = serde_json::to_string(&tokenizer).expect("a word");
+            assert_eq!(json, format!("\"{}\"", tokenizer.name()));
+        }
+        assert!("gpt2".parse::<Tokenizer>().is_err_and(|error| error.contains("o200k, cl100k")));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use serde::Serialize;
 use wasm_metadata::Payload as Metadata;
 use wasmparser::{ComponentExternalKind, Parser, Payload};
 
-use crate::sandbox::host::link::{grant_of, is_offered};
+use crate::sandbox::host::link::{grant_of, is_offered, to_agents};
 
 /// One import.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -73,11 +73,21 @@ pub fn inspect(binary: &[u8]) -> Result<Inspection, String> {
             _ => {}
         }
     }
+    if found.is_agent() {
+        for import in &mut found.imports {
+            (import.offered, import.grant) = to_agents(&import.name);
+        }
+    }
     found.producers(binary);
     Ok(found)
 }
 
 impl Inspection {
+    /// Whether it exports what an agent does.
+    pub fn is_agent(&self) -> bool {
+        self.exports.iter().any(|name| name.split('@').next() == Some("aos:agent/program"))
+    }
+
     fn read(&mut self, payload: &Payload<'_>) -> wasmparser::Result<()> {
         match payload {
             Payload::ComponentImportSection(imports) => {

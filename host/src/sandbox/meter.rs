@@ -48,7 +48,8 @@ impl Meter {
     }
 }
 
-fn thread_cpu_ns() -> u64 {
+/// CPU time of this thread so far, in nanoseconds.
+pub(crate) fn thread_cpu_ns() -> u64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     seconds * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)

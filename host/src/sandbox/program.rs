@@ -325,10 +325,13 @@ fn adapt(module: &[u8]) -> Result<Vec<u8>, BadPlugin> {
         BadPlugin::Invalid(format!("{} (at byte {})", error.message(), error.offset()))
     })?;
     let shape = Shape::of(module)?;
-    if shape.start && shape.wasi && !shape.memory {
+    if shape.start && !shape.typed && !shape.strangers.is_empty() {
+        return Err(BadPlugin::Imports(shape.strangers));
+    }
+    if shape.start && !shape.memory {
         return Err(BadPlugin::Invalid(
             "this command exports no memory, through which WASI 0.1 hands everything over; add \
-             `(export \"memory\" (memory 0))`"
+             `(memory (export \"memory\") 1)`"
                 .into(),
         ));
     }
@@ -361,17 +364,31 @@ fn adapt(module: &[u8]) -> Result<Vec<u8>, BadPlugin> {
     })
 }
 
+/// What would offer an import of a core module that is not of WASI 0.1.
+fn offered_to_core_by(module: &str) -> &'static str {
+    match module {
+        "wasi_unstable" => "a WASI of before 0.1: rebuild it for `wasm32-wasip1` or newer",
+        module if module.starts_with("wasix") => "a WASIX runtime: build it for plain WASI",
+        module if module.contains(':') => "to be a component: build it as one",
+        _ => "its own embedder: it was built for a host that defines it",
+    }
+}
+
 /// What a core module exports and carries.
 struct Shape {
     start: bool,
     typed: bool,
     memory: bool,
-    wasi: bool,
+    /// Functions that are not of WASI 0.1.
+    strangers: Vec<Unoffered>,
 }
+
+/// Strangers that are named; one is enough to be refused.
+const STRANGERS_NAMED_MAX: usize = 3;
 
 impl Shape {
     fn of(module: &[u8]) -> Result<Self, BadPlugin> {
-        let mut shape = Self { start: false, typed: false, memory: false, wasi: false };
+        let mut shape = Self { start: false, typed: false, memory: false, strangers: Vec::new() };
         for payload in Parser::new(0).parse_all(module) {
             let payload = payload.map_err(|error| BadPlugin::Invalid(error.message().into()))?;
             match payload {
@@ -379,7 +396,13 @@ impl Shape {
                     for import in imports.into_imports() {
                         let import =
                             import.map_err(|error| BadPlugin::Invalid(error.message().into()))?;
-                        shape.wasi |= import.module == WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME;
+                        if import.module != WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME
+                            && shape.strangers.len() < STRANGERS_NAMED_MAX
+                        {
+                            let name = format!("{}.{}", import.module, import.name);
+                            let offered_by = offered_to_core_by(import.module);
+                            shape.strangers.push(Unoffered { name, offered_by });
+                        }
                     }
                 }
                 wasmparser::Payload::ExportSection(exports) => {

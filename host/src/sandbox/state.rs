@@ -179,17 +179,28 @@ fn bound_handles(store: &mut Store<State>, limits: &Limits) {
 pub struct Turn {
     began: Instant,
     until_ns: AtomicU64,
+    ran_ns: AtomicU64,
 }
 
 impl Turn {
     /// A turn that is over; times are counted from `began`.
     pub fn new(began: Instant) -> Self {
-        Self { began, until_ns: AtomicU64::new(0) }
+        Self { began, until_ns: AtomicU64::new(0), ran_ns: AtomicU64::new(0) }
     }
 
     /// It lasts until so many nanoseconds after `began`; with 0 it is over now.
     pub fn until_ns(&self, until_ns: u64) {
         self.until_ns.store(until_ns, Ordering::Relaxed);
+    }
+
+    /// The guest has run so many nanoseconds of CPU time more.
+    pub fn ran(&self, more_ns: u64) {
+        self.ran_ns.fetch_add(more_ns, Ordering::Relaxed);
+    }
+
+    /// CPU time of all its turns that are over, in microseconds.
+    pub fn cpu_us(&self) -> u64 {
+        self.ran_ns.load(Ordering::Relaxed) / 1_000
     }
 
     /// Whether the guest should yield.

@@ -1,13 +1,15 @@
 //! What every [`Storage`] must do. Each implementation runs [`run`] on empty stores of its own.
 
 use super::keyvalue::{KEYS_PAGE, PAIR_BYTES, QUOTA_BYTES, VALUE_BYTES_MAX};
+use super::pages::{ContextRecord, Contexts, PageBatch, PageRecord};
 use super::*;
 use crate::types::{CallId, ComponentHash};
 use std::future::Future;
 use std::sync::Arc;
 
-/// Runs every case, each on a fresh store from `open`.
-pub(crate) async fn run<F: Future<Output = Arc<dyn Storage>>>(open: impl Fn() -> F) {
+/// Runs every case, each on a fresh store from `open`. `vectors`: whether it takes them.
+pub(crate) async fn run<F: Future<Output = Arc<dyn Storage>>>(open: impl Fn() -> F, vectors: bool) {
+    super::documents::conforms(&open, vectors).await;
     chains_are_numbered_and_linked_in_order(&*open().await).await;
     rows_come_back_as_they_were_written(&*open().await).await;
     batches_of_every_size_are_written_whole(&*open().await).await;
@@ -20,6 +22,9 @@ pub(crate) async fn run<F: Future<Output = Arc<dyn Storage>>>(open: impl Fn() ->
     increments_count_and_refuse_other_text(&*open().await).await;
     limits_of_keys_hold(&*open().await).await;
     quotas_hold_for_each_identity(&*open().await).await;
+    pages_are_written_read_and_written_again(&*open().await).await;
+    contexts_are_found_by_name_number_and_id(&*open().await).await;
+    many_pages_come_in_bounded_answers(&*open().await).await;
     nothing_is_answered_after_close(&*open().await).await;
 }
 
@@ -85,8 +90,8 @@ async fn chains_are_numbered_and_linked_in_order(store: &dyn Storage) {
     let head = store.head().await.unwrap();
     assert_eq!((head.id, head.chains, head.link), (empty.id, 3, previous));
     let heads = store.chain_heads(2).await.unwrap();
-    let heads: Vec<_> = heads.iter().map(|head| (head.number, head.rows)).collect();
-    assert_eq!(heads, [(2, 1), (3, 1)]);
+    let heads = heads.iter().map(|head| (head.number, head.rows, &*head.kind));
+    assert_eq!(heads.collect::<Vec<_>>(), [(2, 1, "verdict"), (3, 1, "verdict")]);
 }
 
 async fn rows_come_back_as_they_were_written(store: &dyn Storage) {
@@ -249,6 +254,82 @@ async fn quotas_hold_for_each_identity(store: &dyn Storage) {
     store.kv_set(A, "00", &value).await.unwrap();
     store.kv_delete(A, "01").await.unwrap();
     store.kv_set(A, "yy", &value).await.unwrap();
+}
+
+fn pages_of(id: u8, name: &str, numbers: std::ops::Range<u64>) -> PageBatch {
+    let hash = |number: u64| Digest(*blake3::hash(&number.to_le_bytes()).as_bytes());
+    PageBatch {
+        context: ContextRecord {
+            id: ChainId([id; 16]),
+            pid: u64::from(id),
+            name: name.into(),
+            updated_us: i64::from(id),
+            state: "{\"calls\":1}".into(),
+            layout: "[0]".into(),
+        },
+        pages: numbers
+            .clone()
+            .map(|number| PageRecord { number, hash: hash(number), record: "{}".into() })
+            .collect(),
+        contents: numbers.map(|number| (hash(number), vec![7; 8])).collect(),
+    }
+}
+
+async fn pages_are_written_read_and_written_again(store: &dyn Storage) {
+    let (store, id) = (store.pages(), ChainId([1; 16]));
+    let mut batch = pages_of(1, "naïve\0", 0..3);
+    store.put(&batch).await.unwrap();
+    store.put(&batch).await.unwrap();
+    let found = store.read(id, 1).await.unwrap();
+    assert_eq!(found.len(), 2);
+    assert_eq!(found[0], (batch.pages[1].clone(), Some(vec![7; 8])));
+    // Another's content of the same hash is the same; a record changes, a layout stays.
+    batch.pages[2].record = "{\"pinned\":true}".into();
+    batch.context.layout = String::new();
+    batch.context.state = "{}".into();
+    batch.contents.clear();
+    store.put(&batch).await.unwrap();
+    assert_eq!(store.read(id, 2).await.unwrap()[0].0, batch.pages[2]);
+    let context = store.contexts(Contexts::Of(1)).await.unwrap().remove(0);
+    let expected = ContextRecord { layout: "[0]".into(), ..batch.context };
+    assert_eq!(context, expected);
+    assert_eq!(store.content(batch.pages[0].hash).await.unwrap(), Some(vec![7; 8]));
+    assert_eq!(store.content(Digest([9; 32])).await.unwrap(), None);
+    // A page whose content is missing is told as such.
+    let mut lost = pages_of(2, "b", 5..6);
+    lost.contents.clear();
+    store.put(&lost).await.unwrap();
+    assert_eq!(store.read(ChainId([2; 16]), 0).await.unwrap(), [(lost.pages[0].clone(), None)]);
+    assert_eq!(store.read(ChainId([3; 16]), 0).await.unwrap(), []);
+}
+
+async fn contexts_are_found_by_name_number_and_id(store: &dyn Storage) {
+    let store = store.pages();
+    for (id, name) in [(3, "a"), (1, "b"), (2, "a")] {
+        store.put(&pages_of(id, name, 0..0)).await.unwrap();
+    }
+    let ids = async |which| -> Vec<u8> {
+        let found = store.contexts(which).await.unwrap();
+        found.iter().map(|context| context.id.0[0]).collect()
+    };
+    assert_eq!(ids(Contexts::Named("a")).await, [3, 2]);
+    assert_eq!(ids(Contexts::Named("c")).await, [0_u8; 0]);
+    assert_eq!(ids(Contexts::Of(1)).await, [1]);
+    assert_eq!(ids(Contexts::After(None)).await, [1, 2, 3]);
+    assert_eq!(ids(Contexts::After(Some(ChainId([2; 16])))).await, [3]);
+}
+
+async fn many_pages_come_in_bounded_answers(store: &dyn Storage) {
+    let (store, id) = (store.pages(), ChainId([1; 16]));
+    store.put(&pages_of(1, "a", 0..1_200)).await.unwrap();
+    let first = store.read(id, 0).await.unwrap();
+    assert_eq!(first.len(), pages::PAGES_MAX);
+    assert_eq!(store.read(id, 1_024).await.unwrap().len(), 176);
+    let mut large = pages_of(2, "b", 5_000..5_010);
+    large.contents.iter_mut().for_each(|(_, body)| *body = vec![1; 1 << 20]);
+    store.put(&large).await.unwrap();
+    let some = store.read(ChainId([2; 16]), 0).await.unwrap();
+    assert!((4..=5).contains(&some.len()), "{}", some.len());
 }
 
 async fn nothing_is_answered_after_close(store: &dyn Storage) {

@@ -25,8 +25,10 @@
 
 mod append;
 mod connect;
+mod documents;
 mod keyvalue;
 mod open;
+mod pages;
 mod read;
 mod upkeep;
 
@@ -34,8 +36,9 @@ mod upkeep;
 mod tests;
 
 use super::{
-    Answer, Batch, ChainHead, ChainRange, ChainRecord, Compacted, Durability, PostgresUrl,
-    RowRange, SchemaVersions, Storage, StorageError, StoreHead, StoreId, StoredRow, Tally,
+    Answer, Batch, ChainHead, ChainRange, ChainRecord, Compacted, Documents, Durability, Pages,
+    PostgresUrl, RowRange, SchemaVersions, Storage, StorageError, StoreHead, StoreId, StoredRow,
+    Tally,
 };
 use append::Writer;
 use connect::{Lease, Target, Trouble};
@@ -200,6 +203,10 @@ impl Storage for PostgresStorage {
         append::append(self, batch, durability).boxed()
     }
 
+    fn pages(&self) -> &dyn Pages {
+        self
+    }
+
     fn head(&self) -> Answer<'_, StoreHead> {
         read::head(self).boxed()
     }
@@ -218,6 +225,10 @@ impl Storage for PostgresStorage {
 
     fn tally(&self, chain: i64) -> Answer<'_, Vec<Tally>> {
         read::tally(self, chain).boxed()
+    }
+
+    fn documents(&self) -> &dyn Documents {
+        self
     }
 
     fn schema(&self) -> SchemaVersions {

@@ -278,4 +278,6 @@ pub struct ChainHead {
     pub rows: i64,
     /// The hash of the newest row; empty if there is none.
     pub hash: Vec<u8>,
+    /// The word for the kind of the newest row; empty if there is none, or it is not known.
+    pub kind: String,
 }

@@ -13,8 +13,10 @@
 //! set per commit; outside a transaction that is legal and touches no file.
 
 mod append;
+mod documents;
 mod keyvalue;
 mod open;
+mod pages;
 mod read;
 mod upkeep;
 
@@ -22,9 +24,11 @@ mod upkeep;
 mod tests;
 
 use super::{
-    Answer, Batch, ChainHead, ChainRange, ChainRecord, Compacted, Durability, RowRange,
-    SchemaVersions, Storage, StorageError, StoreHead, StoreId, StoreUrl, StoredRow, Tally,
+    Answer, Batch, ChainHead, ChainRange, ChainRecord, Compacted, Documents, Durability, Pages,
+    RowRange, SchemaVersions, Storage, StorageError, StoreHead, StoreId, StoreUrl, StoredRow,
+    Tally,
 };
+use crate::storage::documents::nearest::Matrices;
 use crate::storage::error::ANOTHER_PLACE;
 use append::Writer;
 use futures::FutureExt;
@@ -51,6 +55,7 @@ pub struct SqliteStorage {
     /// `None` in memory, where a second connection would see another database.
     readers: Option<SqlitePool>,
     schema: SchemaVersions,
+    matrices: Matrices,
 }
 
 /// A connection to read with.
@@ -65,7 +70,8 @@ impl SqliteStorage {
     pub async fn open(url: &StoreUrl) -> Result<Self, StorageError> {
         let opened = open::open(url).await?;
         let writer = Mutex::new(Writer::new(opened.connection));
-        Ok(Self { path: opened.path, writer, readers: opened.readers, schema: opened.schema })
+        let (path, readers, schema) = (opened.path, opened.readers, opened.schema);
+        Ok(Self { path, writer, readers, schema, matrices: Matrices::default() })
     }
 
     fn failed(&self, doing: &'static str) -> impl Fn(sqlx::Error) -> StorageError + '_ {
@@ -111,6 +117,10 @@ impl Storage for SqliteStorage {
         append::append(self, batch, durability).boxed()
     }
 
+    fn pages(&self) -> &dyn Pages {
+        self
+    }
+
     fn head(&self) -> Answer<'_, StoreHead> {
         read::head(self).boxed()
     }
@@ -129,6 +139,10 @@ impl Storage for SqliteStorage {
 
     fn tally(&self, chain: i64) -> Answer<'_, Vec<Tally>> {
         read::tally(self, chain).boxed()
+    }
+
+    fn documents(&self) -> &dyn Documents {
+        self
     }
 
     fn schema(&self) -> SchemaVersions {

@@ -71,6 +71,12 @@ pub fn locate(base: &Dir, path: &str, follow: Follow) -> io::Result<Located> {
     Err(rustix::io::Errno::LOOP.into())
 }
 
+/// Whether [`locate`] failed because the path leads out of its base: by `..`, by a link, or since
+/// it is absolute. cap-std says that itself, the system's own refusals have a number.
+pub fn leads_out(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::PermissionDenied && error.raw_os_error().is_none()
+}
+
 /// Parent and last name; none when the path ends in `.` or `..`, which have no name to use.
 fn split(path: &Path) -> Option<(&Path, &str)> {
     match path.components().next_back()? {
@@ -167,8 +173,11 @@ mod tests {
     fn nothing_outside_is_reached() {
         let fixture = fixture();
         for path in ["..", "../outside", "up", "absolute", "/etc/passwd", "sub/../../outside"] {
-            assert!(real(&fixture, path, Follow::Yes).is_err(), "{path}");
+            let error = real(&fixture, path, Follow::Yes).expect_err(path);
+            assert!(leads_out(&error), "{path}: {error}");
         }
+        let missing = real(&fixture, "sub/none/file", Follow::Yes).expect_err("not there");
+        assert!(!leads_out(&missing), "{missing}");
     }
 
     #[test]

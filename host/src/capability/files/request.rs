@@ -274,6 +274,41 @@ impl Request for OutsideRequest<'_> {
     }
 }
 
+/// A wish about a path that leads out of its root: always denied, whatever it leads to.
+#[derive(Debug)]
+pub struct EscapeRequest<'a> {
+    /// The path in the guest, as it was asked for.
+    pub path: &'a str,
+    /// What was wanted.
+    pub mode: Mode,
+}
+
+impl Request for EscapeRequest<'_> {
+    type Checked = Never;
+
+    fn capability(&self) -> Capability {
+        capability(self.mode)
+    }
+
+    fn target(&self) -> Cow<'_, str> {
+        Cow::Borrowed(self.path)
+    }
+
+    fn class(&self) -> Class {
+        class(self.mode)
+    }
+
+    fn check(self, _: &Authority) -> Result<Never, Denial> {
+        Err(Denial {
+            capability: capability(self.mode).to_string(),
+            target: self.path.to_owned(),
+            missing_in: MissingIn::Operator,
+            remedy: "granting the folder that it leads out to, and using that one's own path,"
+                .into(),
+        })
+    }
+}
+
 fn decide(
     authority: &Authority,
     real: &Path,

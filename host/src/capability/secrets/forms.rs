@@ -20,6 +20,10 @@ pub(super) fn forms(value: &str) -> Vec<Vec<u8>> {
             }
         }
     }
+    for upper in [true, false] {
+        let each = value.bytes().flat_map(|byte| [b'%'].into_iter().chain(hex_of(byte, upper)));
+        forms.push(each.collect());
+    }
     forms.extend(json(value));
     for engine in [&BASE64_STANDARD_NO_PAD, &BASE64_URL_SAFE_NO_PAD] {
         for before in 0..3 {
@@ -35,9 +39,8 @@ pub(super) fn forms(value: &str) -> Vec<Vec<u8>> {
             forms.push(text.replace('/', "\\/").into_bytes());
         }
     }
-    let hex = |upper: bool| -> Vec<u8> {
-        value.bytes().flat_map(|byte| hex_of(byte, upper)).collect()
-    };
+    let hex =
+        |upper: bool| -> Vec<u8> { value.bytes().flat_map(|byte| hex_of(byte, upper)).collect() };
     forms.extend([hex(true), hex(false), html(value)]);
     forms.sort_unstable();
     forms.dedup();

@@ -95,15 +95,16 @@ impl Secrets {
     ///
     /// # Errors
     /// When a value cannot stand where it is asked for.
-    pub fn put_in(&self, request: Outgoing<'_>, allowed: &[usize]) -> Result<(), Unfit> {
+    pub fn put_in(&self, request: &mut Outgoing<'_>, allowed: &[usize]) -> Result<(), Unfit> {
         let Outgoing { uri, fields, body, trailers } = request;
         self.put_in_uri(uri, allowed)?;
         let writing = writing_of(fields);
-        for fields in std::iter::once(&mut *fields).chain(trailers) {
-            self.put_in_fields(fields, allowed)?;
+        self.put_in_fields(fields, allowed)?;
+        if let Some(trailers) = trailers {
+            self.put_in_fields(trailers, allowed)?;
         }
         if let Some(changed) = self.replaced(body, allowed, writing) {
-            *body = changed;
+            **body = changed;
         }
         // What was compressed could not be looked through.
         fields.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
@@ -114,9 +115,8 @@ impl Secrets {
         let Some(whole) = uri.path_and_query() else { return Ok(()) };
         let path = self.replaced(whole.path().as_bytes(), &[], Writing::Percent);
         let query = whole.query();
-        let changed = query.and_then(|query| {
-            self.replaced(query.as_bytes(), allowed, Writing::Percent)
-        });
+        let changed =
+            query.and_then(|query| self.replaced(query.as_bytes(), allowed, Writing::Percent));
         if path.is_none() && changed.is_none() {
             return Ok(());
         }

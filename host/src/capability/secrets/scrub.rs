@@ -84,7 +84,9 @@ impl Scrubber {
     fn open_end(&self, text: &[u8]) -> usize {
         let from = text.len().saturating_sub(self.longest.saturating_sub(1));
         let begins = |end: &[u8]| {
-            self.patterns.iter().any(|pattern| pattern.len() > end.len() && pattern.starts_with(end))
+            self.patterns
+                .iter()
+                .any(|pattern| pattern.len() > end.len() && pattern.starts_with(end))
         };
         (from..text.len()).find(|at| begins(&text[*at..])).unwrap_or(text.len())
     }

@@ -1,15 +1,19 @@
-//! `aos-host context recall`: the ranking over a file of pages.
+//! `aos-host context recall`: what says most about a query, of an agent, of loaded pages, or of a
+//! file that is kept nowhere.
 
-use std::collections::HashMap;
-use std::path::PathBuf;
+use std::collections::{BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
 use super::super::exit::{Code, Failure};
-use super::Tokenizer;
+use super::super::terminal;
 use super::lines::{self, Writer};
+use super::{context_of, tell_damage};
+use crate::config::Config;
+use crate::kernel::contexts::{Line, Remembered};
 use crate::pager::recall::{Document, Index};
-use crate::pager::{Chars4, Count, PageId};
+use crate::pager::{Count, PageId, Tokenizer};
 
 /// More hits a query are a listing, not a ranking.
 const LIMIT_MAX: u64 = 10_000;
@@ -17,46 +21,44 @@ const LIMIT_MAX: u64 = 10_000;
 /// Which pages, which queries.
 #[derive(Debug, Args)]
 pub struct RecallArgs {
-    /// Pages in the order of the log, one a line:
+    /// The agent's pid or name, or the name of loaded pages
+    #[arg(value_name = "PID", conflicts_with_all = ["pages", "agent"])]
+    who: Option<String>,
+    /// What to look for
+    #[arg(value_name = "QUERY", conflicts_with = "queries")]
+    query: Option<String>,
+    /// Pages that fit so many tokens together
+    #[arg(long, value_name = "TOKENS", default_value_t = 2_000, conflicts_with = "queries",
+          value_parser = clap::value_parser!(u64).range(1..))]
+    max_tokens: u64,
+    /// Rank the pages of a file, in the order of the log, one a line:
     /// {"label","kind","text","speaker"?,"session"?,"said_at"?,"agent"?}
     #[arg(long, value_name = "FILE")]
-    pages: PathBuf,
-    /// Queries, one a line: {"id","query","agent"?}
+    pages: Option<PathBuf>,
+    /// Many queries, one a line: {"id","query","agent"?}
     #[arg(long, value_name = "FILE")]
-    queries: PathBuf,
-    /// Only the lines of this agent; without it each query is asked of its own agent's pages
+    queries: Option<PathBuf>,
+    /// The agent or name whose pages are asked; with --pages, only the lines of this agent
     #[arg(long, value_name = "NAME")]
     agent: Option<String>,
     /// Pages a query, best first
     #[arg(long, value_name = "COUNT", default_value_t = 10,
           value_parser = clap::value_parser!(u64).range(1..=LIMIT_MAX))]
     limit: u64,
-    /// How tokens are counted
-    #[arg(long, value_enum, default_value_t = Tokenizer::Chars4)]
+    /// How tokens of a file are counted: o200k, cl100k or chars4
+    #[arg(long, value_name = "NAME", default_value = "chars4")]
     tokenizer: Tokenizer,
-    /// The answer's form: {"id","pages":[{"label","tokens","score"}]} a line
-    #[arg(long, value_enum, default_value_t = Form::Jsonl)]
-    output: Form,
+    /// The answer's form; of many queries {"id","pages":[{"label","tokens","score"}]} a line
+    #[arg(long, short, value_enum)]
+    output: Option<Form>,
 }
 
 /// Forms of the answer.
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Form {
+    Text,
+    Json,
     Jsonl,
-}
-
-#[derive(serde::Deserialize)]
-struct PageLine {
-    label: String,
-    text: String,
-    #[serde(default)]
-    agent: Option<String>,
-    #[serde(default)]
-    speaker: Option<String>,
-    #[serde(default)]
-    session: Option<u64>,
-    #[serde(default)]
-    said_at: Option<String>,
 }
 
 #[derive(serde::Deserialize)]
@@ -84,31 +86,150 @@ struct Found<'a> {
 #[derive(Default)]
 struct Pages {
     index: Index,
-    /// Label and tokens of each page, by its number.
+    /// Label and tokens of each page, by its place.
     known: Vec<(String, u64)>,
+    /// The place of each page, where numbers are not places.
+    places: HashMap<PageId, usize>,
 }
 
-pub fn recall(arguments: &RecallArgs) -> Result<Code, Failure> {
-    let Form::Jsonl = arguments.output;
-    let Tokenizer::Chars4 = arguments.tokenizer;
+pub async fn recall(config: &Config, arguments: &RecallArgs) -> Result<Code, Failure> {
+    let RecallArgs { who, query, pages, queries, agent, .. } = arguments;
+    match (pages, queries, who.as_ref().or(agent.as_ref()), query) {
+        (Some(pages), Some(queries), _, None) => of_file(arguments, pages, queries),
+        (None, Some(queries), Some(who), None) => many(config, arguments, who, queries).await,
+        (None, None, Some(who), Some(query)) => one(config, arguments, who, query).await,
+        (None, None, Some(who), None) => {
+            Err(Failure::usage(format!("say what to look for: context recall {who} \"QUERY\"")))
+        }
+        (Some(_), None, ..) => Err(Failure::usage("--pages needs --queries FILE")),
+        (None, ..) => Err(Failure::usage(
+            "say whose pages: `context recall PID \"QUERY\"`, or `--agent NAME --queries FILE`",
+        )),
+        (Some(_), Some(_), _, Some(_)) => {
+            Err(Failure::usage("give a query or --queries, not both"))
+        }
+    }
+}
+
+/// One query for people, or as one JSON value.
+async fn one(
+    config: &Config,
+    arguments: &RecallArgs,
+    who: &str,
+    query: &str,
+) -> Result<Code, Failure> {
+    let (store, record) = context_of(config, who).await?;
+    let all = Remembered::read(&*store, record, true).await?;
+    tell_damage(&all.damaged, all.damaged_count);
+    let found = all.recall(&all.index(), query, arguments.max_tokens);
+    let values = found.iter().map(|(at, score, text)| {
+        let page = &all.pages[*at].page;
+        serde_json::json!({
+            "page": page.id, "label": page.label, "kind": page.kind, "tokens": page.tokens,
+            "resident": page.resident, "score": score, "text": text,
+        })
+    });
+    match arguments.output.unwrap_or(Form::Text) {
+        Form::Json => terminal::print_line(&serde_json::Value::from_iter(values).to_string()),
+        Form::Jsonl => {
+            for value in values {
+                terminal::print_line(&value.to_string())?;
+            }
+            Ok(Code::Ok)
+        }
+        Form::Text if found.is_empty() => {
+            eprintln!("no page says anything about that");
+            Ok(Code::Ok)
+        }
+        Form::Text => {
+            for (at, score, text) in &found {
+                let page = &all.pages[*at].page;
+                let label = page.label.as_deref().map(|label| format!(" {label}"));
+                let label = terminal::one_line(&label.unwrap_or_default());
+                let (id, tokens) = (page.id, page.tokens);
+                let place = if page.resident { "in the window" } else { "outside it" };
+                let head = format!("page {id}{label}: {tokens} tokens, {place}, score {score:.2}");
+                terminal::print_line(&head)?;
+                for line in terminal::shown(text).lines() {
+                    terminal::print_line(&format!("  {line}"))?;
+                }
+            }
+            Ok(Code::Ok)
+        }
+    }
+}
+
+/// Only lines can be told apart by many answers.
+fn lines_only(arguments: &RecallArgs) -> Result<(), Failure> {
+    match arguments.output {
+        None | Some(Form::Jsonl) => Ok(()),
+        Some(Form::Text | Form::Json) => {
+            Err(Failure::usage("many queries are answered as lines: --output jsonl"))
+        }
+    }
+}
+
+/// Many queries over the pages that the store has of somebody.
+async fn many(
+    config: &Config,
+    arguments: &RecallArgs,
+    who: &str,
+    queries: &Path,
+) -> Result<Code, Failure> {
+    lines_only(arguments)?;
+    let mut asked: Vec<QueryLine> = Vec::new();
+    lines::read(queries, |line: QueryLine| {
+        asked.push(line);
+        Ok(())
+    })?;
+    let asked = own(asked, who, &queries.display().to_string())?;
+    let (store, record) = context_of(config, who).await?;
+    let all = Remembered::read(&*store, record, true).await?;
+    tell_damage(&all.damaged, all.damaged_count);
+    let pages = Pages::of(&all);
+    let mut out = Writer::open(None)?;
+    let limit = usize::try_from(arguments.limit).unwrap_or(usize::MAX);
+    for QueryLine { id, query, .. } in &asked {
+        out.write(&Answer { id, pages: pages.find(query, limit) })?;
+    }
+    out.finish()
+}
+
+/// The queries of this name; of a file that names one agent at most, all.
+fn own(all: Vec<QueryLine>, name: &str, file: &str) -> Result<Vec<QueryLine>, Failure> {
+    let named: BTreeSet<&str> = all.iter().filter_map(|line| line.agent.as_deref()).collect();
+    if named.len() <= 1 {
+        return Ok(all);
+    }
+    if !named.contains(name) {
+        let some: Vec<&str> = named.into_iter().take(8).collect();
+        let some = some.join(", ");
+        return Err(Failure::usage(format!("{file}: no query is of `{name}`; it has {some}, …")));
+    }
+    let of = |line: &QueryLine| line.agent.as_deref().is_none_or(|agent| agent == name);
+    Ok(all.into_iter().filter(of).collect())
+}
+
+/// Many queries over a file of pages, which are kept nowhere.
+fn of_file(arguments: &RecallArgs, pages: &Path, queries: &Path) -> Result<Code, Failure> {
+    lines_only(arguments)?;
+    let counter = arguments.tokenizer.counter();
     let mut agents: HashMap<String, Pages> = HashMap::new();
-    lines::read(&arguments.pages, |line: PageLine| {
+    lines::read(pages, |line: Line| {
         if let Some(agent) = asked(arguments, line.agent.as_deref()) {
-            agents.entry(agent.to_owned()).or_default().add(line);
+            agents.entry(agent.to_owned()).or_default().add(line, &*counter);
         }
         Ok(())
     })?;
     let mut out = Writer::open(None)?;
     let limit = usize::try_from(arguments.limit).unwrap_or(usize::MAX);
-    lines::read(&arguments.queries, |line: QueryLine| {
+    lines::read(queries, |line: QueryLine| {
         let Some(agent) = asked(arguments, line.agent.as_deref()) else { return Ok(()) };
-        let Some(pages) = agents.get(agent) else {
-            return Err(Failure::usage(format!(
-                "no page of {} is of the agent `{agent}`",
-                arguments.pages.display()
-            )));
+        let Some(known) = agents.get(agent) else {
+            let file = pages.display();
+            return Err(Failure::usage(format!("no page of {file} is of the agent `{agent}`")));
         };
-        out.write(&Answer { id: &line.id, pages: pages.find(&line.query, limit) })
+        out.write(&Answer { id: &line.id, pages: known.find(&line.query, limit) })
     })?;
     out.finish()
 }
@@ -123,27 +244,37 @@ fn asked<'a>(arguments: &'a RecallArgs, line: Option<&'a str>) -> Option<&'a str
 }
 
 impl Pages {
-    fn add(&mut self, line: PageLine) {
-        let spoken = line.speaker.as_ref().map_or(0, |speaker| speaker.chars().count() as u64 + 2);
-        // A page's text is `speaker: text`.
-        let tokens = match spoken {
-            0 => Chars4.tokens(&line.text),
-            spoken => (spoken + line.text.chars().count() as u64).div_ceil(4),
+    fn of(all: &Remembered) -> Self {
+        let label = |id: PageId, label: Option<&str>| match label {
+            Some(label) => label.to_owned(),
+            None => id.to_string(),
         };
+        let known = all.pages.iter().map(|kept| {
+            let page = &kept.page;
+            (label(page.id, page.label.as_deref()), page.tokens)
+        });
+        let places = all.pages.iter().enumerate().map(|(at, kept)| (kept.page.id, at));
+        Self { index: all.index(), known: known.collect(), places: places.collect() }
+    }
+
+    fn add(&mut self, line: Line, counter: &dyn Count) {
+        let tokens = line.tokens(counter);
+        let (at, id) = (self.known.len(), PageId(self.known.len() as u64));
         self.index.add(Document {
-            id: PageId(self.known.len() as u64),
+            id,
             text: &line.text,
             speaker: line.speaker.as_deref(),
             session: line.session,
             said_at: line.said_at.as_deref(),
         });
         self.known.push((line.label, tokens));
+        self.places.insert(id, at);
     }
 
     fn find(&self, query: &str, limit: usize) -> Vec<Found<'_>> {
         let hits = self.index.rank(query, limit);
         let found = hits.into_iter().filter_map(|hit| {
-            let (label, tokens) = self.known.get(usize::try_from(hit.id.0).ok()?)?;
+            let (label, tokens) = self.known.get(*self.places.get(&hit.id)?)?;
             Some(Found { label, tokens: *tokens, score: hit.score })
         });
         found.collect()

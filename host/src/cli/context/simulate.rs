@@ -1,15 +1,13 @@
 //! `aos-host context simulate`: the prompts of a recorded log.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use clap::Args;
 
 use super::super::exit::{Code, Failure};
-use super::Tokenizer;
 use super::lines::{self, Writer};
 use crate::pager::simulate::{Message, Options, Simulation};
-use crate::pager::{Chars4, Count, LOW_MARK, PagerError};
+use crate::pager::{LOW_MARK, PagerError, Tokenizer};
 
 /// Which log, which budget.
 #[derive(Debug, Args)]
@@ -20,8 +18,8 @@ pub struct SimulateArgs {
     /// Tokens for what follows the head
     #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u64).range(512..))]
     budget: u64,
-    /// How tokens are counted
-    #[arg(long, value_enum, default_value_t = Tokenizer::Chars4)]
+    /// How tokens are counted: o200k, cl100k or chars4
+    #[arg(long, value_name = "NAME", default_value = "chars4")]
     tokenizer: Tokenizer,
     /// Where an eviction stops, as a share of the budget, 0.1 to 0.9
     #[arg(long, value_name = "SHARE", default_value_t = LOW_MARK, value_parser = share)]
@@ -47,13 +45,10 @@ pub fn simulate(arguments: &SimulateArgs) -> Result<Code, Failure> {
             arguments.recall, arguments.budget
         )));
     }
-    let counter: Arc<dyn Count> = match arguments.tokenizer {
-        Tokenizer::Chars4 => Arc::new(Chars4),
-    };
     let mut simulation = Simulation::new(Options {
         log_tokens: arguments.budget,
         low_mark: arguments.low_mark,
-        counter,
+        counter: arguments.tokenizer.counter(),
         recall_tokens: arguments.recall,
     });
     let mut out = Writer::open(arguments.output.as_deref())?;

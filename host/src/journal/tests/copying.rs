@@ -26,7 +26,7 @@ async fn an_empty_store_becomes_the_same_and_kept_heads_fit_it() {
     let mut heads = Vec::new();
     write_heads(&*from, &mut heads).await.unwrap();
     let copied = copy(&*from, &*to, false).await.unwrap();
-    assert_eq!(copied, Copied { chains: 3, rows: 24, pairs: 20, links_kept: true });
+    assert_eq!(copied, Copied { chains: 3, rows: 24, pairs: 20, pages: 0, links_kept: true });
     assert_eq!(to.head().await.unwrap(), from.head().await.unwrap());
     assert_eq!(rows(&to).await, rows(&from).await);
     assert_eq!(to.kv_pairs(None).await.unwrap(), from.kv_pairs(None).await.unwrap());
@@ -63,7 +63,7 @@ async fn a_second_copy_brings_only_what_is_new() {
     journal.close().await.unwrap();
     from.kv_set(PAIRS, "new", b"").await.unwrap();
     let again = copy(&*from, &*to, false).await.unwrap();
-    assert_eq!(again, Copied { chains: 0, rows: 1, pairs: 1, links_kept: true });
+    assert_eq!(again, Copied { chains: 0, rows: 1, pairs: 1, pages: 0, links_kept: true });
     assert_eq!(rows(&to).await, rows(&from).await);
     let nothing = copy(&*from, &*to, false).await.unwrap();
     assert_eq!(nothing, Copied { links_kept: true, ..Copied::default() });

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::storage::{
-    Answer, Batch, Bucket, ChainHead, Compacted, Durability, KeyPage, KeyValue, Pair, PairKey,
-    SchemaVersions, StoreHead, Tally,
+    Answer, Batch, Bucket, ChainHead, Compacted, Durability, KeyPage, KeyValue, Pages, Pair,
+    PairKey, SchemaVersions, StoreHead, Tally,
 };
 use futures::FutureExt;
 use std::sync::Mutex;
@@ -83,6 +83,9 @@ impl Storage for Faulty {
     fn append<'a>(&'a self, batch: &'a Batch, durability: Durability) -> Answer<'a, ()> {
         self.write(batch, durability).boxed()
     }
+    fn pages(&self) -> &dyn Pages {
+        self.inner.pages()
+    }
     fn head(&self) -> Answer<'_, StoreHead> {
         self.inner.head()
     }
@@ -98,6 +101,10 @@ impl Storage for Faulty {
     fn tally(&self, chain: i64) -> Answer<'_, Vec<Tally>> {
         self.inner.tally(chain)
     }
+    fn documents(&self) -> &dyn crate::storage::Documents {
+        self.inner.documents()
+    }
+
     fn schema(&self) -> SchemaVersions {
         self.inner.schema()
     }

@@ -5,19 +5,19 @@ use futures::future::join_all;
 use std::io::Cursor;
 
 /// A schema that no other test has, in the server of `AOS_TEST_POSTGRES`.
-fn address() -> String {
+pub(super) fn address() -> String {
     let server = std::env::var("AOS_TEST_POSTGRES")
         .expect("AOS_TEST_POSTGRES names no server: run tests/run.sh, which starts one");
     let mark = if server.contains('?') { '&' } else { '?' };
     format!("{server}{mark}schema=t_{}", CallId::fresh().0.simple())
 }
 
-async fn open(address: &str) -> Arc<dyn Storage> {
+pub(super) async fn open(address: &str) -> Arc<dyn Storage> {
     address.parse::<StoreUrl>().unwrap().open().await.unwrap()
 }
 
 /// Runs SQL in the schema of the address, which comes last in it.
-async fn edit(address: &str, sql: &str) {
+pub(super) async fn edit(address: &str, sql: &str) {
     let schema = address.rsplit("schema=").next().unwrap();
     let server = std::env::var("AOS_TEST_POSTGRES").unwrap();
     let mut connection = <sqlx::PgConnection as sqlx::Connection>::connect(&server).await.unwrap();
@@ -25,7 +25,7 @@ async fn edit(address: &str, sql: &str) {
     sqlx::raw_sql(sqlx::AssertSqlSafe(text)).execute(&mut connection).await.unwrap();
 }
 
-const DROP: &str = "DROP SCHEMA SCHEMA_NAME CASCADE";
+pub(super) const DROP: &str = "DROP SCHEMA SCHEMA_NAME CASCADE";
 
 async fn one_process(address: &str) {
     let store = open(address).await;
@@ -103,7 +103,7 @@ async fn a_copy_there_and_back_is_the_same() {
     }
     let server = open(&address).await;
     let there = copy(&*from, &*server, false).await.unwrap();
-    assert_eq!(there, Copied { chains: 3, rows: 24, pairs: 40, links_kept: true });
+    assert_eq!(there, Copied { chains: 3, rows: 24, pairs: 40, pages: 0, links_kept: true });
     copy(&*server, &*back, false).await.unwrap();
     assert_eq!(back.head().await.unwrap(), from.head().await.unwrap());
     assert_eq!(Copy::of(&*back).await.rows, Copy::of(&*from).await.rows);

@@ -4,20 +4,20 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::desk::AgentDesk;
-use super::memory::Memory;
+use super::memory::{Memory, Setting, budget_tokens_min};
+use super::paging::window_tokens;
 use super::process::{Birth, Process};
 use super::{Agents, Spawn, SpawnError};
 use crate::capability::authority::Authority;
 use crate::capability::gate::Gate;
 use crate::journal::{Body, Chain, Class, JournalError, Opening, Row, RowKind};
-use crate::pager::Chars4;
+use crate::model::TokenUsage;
+use crate::pager::Budget;
 use crate::sandbox::program::Kind;
 use crate::sandbox::state::{Input, Setup};
 use crate::scheduler::{Admission, Event};
 use crate::types::{CallId, LimitHit, Pid};
 
-/// Tokens of a prompt that are left free in a model's window for its reply, where no budget is set.
-const REPLY_TOKENS: u64 = 4_096;
 /// Bytes of an agent's name.
 const NAME_BYTES_MAX: usize = 200;
 
@@ -83,6 +83,7 @@ impl Agents {
                 return Err(bound("depth", u64::from(depth), "generations", "a flatter team"));
             }
         }
+        self.check_budget(spawn)?;
         if self.table().closing {
             return refused("the host is closing".into());
         }
@@ -102,14 +103,12 @@ impl Agents {
         };
         let (chain, gate) = self.open_chain(&spawn);
         let seed: [u8; 32] = rand::random();
-        let row = self.write_birth(&chain, &spawn, pid, parent.map(|parent| parent.pid), seed);
+        let memory = self.setting(&spawn);
+        let parent_pid = parent.map(|parent| parent.pid);
+        let row = self.write_birth(&chain, &spawn, pid, parent_pid, seed, &memory);
         row.await.map_err(|error| SpawnError::Journal(error.to_string()))?;
         let Spawn { name, plugin, task, owner, priority, weight, endpoint, holdings, .. } = spawn;
-        let window = spawn.context_tokens.unwrap_or_else(|| {
-            let window = endpoint.window();
-            window.saturating_sub(REPLY_TOKENS.min(u64::from(endpoint.output_max()))).max(1)
-        });
-        let memory = Memory::new(window, Arc::new(Chars4), self.options.stored_bytes_max);
+        let memory = Memory::new(memory);
         Ok(Arc::new(Process::new(Birth {
             pid,
             name,
@@ -128,6 +127,37 @@ impl Agents {
             memory,
             seed,
         })))
+    }
+
+    /// How it will remember.
+    fn setting(&self, spawn: &Spawn) -> Setting {
+        let Spawn { endpoint, holdings, .. } = spawn;
+        let memory = &holdings.memory;
+        let model = window_tokens(endpoint);
+        Setting {
+            budget_tokens: spawn.context_tokens.unwrap_or(model).min(model),
+            tokenizer: memory.tokenizer,
+            factor: self.factor(endpoint.name()),
+            auto_recall: memory.auto_recall,
+            summarise: memory.summarise.is_some(),
+            stored_bytes_max: self.options.stored_bytes_max,
+            cache_prices: cache_prices(endpoint),
+        }
+    }
+
+    /// A budget that its task alone exceeds is refused before anything is written.
+    fn check_budget(&self, spawn: &Spawn) -> Result<(), SpawnError> {
+        let setting = self.setting(spawn);
+        let counter = setting.tokenizer.counter();
+        let needed = budget_tokens_min(&spawn.task, &*counter, setting.factor);
+        if needed <= setting.budget_tokens {
+            return Ok(());
+        }
+        Err(SpawnError::Refused(format!(
+            "a context budget of {} tokens is too small for the task: it needs at least {needed}, \
+             and the program's own instructions and tools beside that; `--context-budget` sets it",
+            setting.budget_tokens
+        )))
     }
 
     /// Its chain, and its own gate: nothing that it holds is its own to use but its names (tools,
@@ -150,8 +180,10 @@ impl Agents {
             unit: "rows".into(),
             remedy: "no flag".into(),
         };
-        let authority = Arc::new(Authority::of_agent(&grants));
+        let tools = spawn.holdings.options.tools.clone();
+        let authority = Arc::new(Authority::of_agent(&grants).with_tools(tools));
         let gate = Gate::new(authority, chain.clone(), CallId::fresh(), program.hash, rows);
+        let gate = gate.of(&spawn.name);
         (chain, gate)
     }
 
@@ -163,6 +195,7 @@ impl Agents {
         pid: Pid,
         parent: Option<Pid>,
         seed: [u8; 32],
+        memory: &Setting,
     ) -> Result<(), JournalError> {
         let tools: Vec<_> = spawn.holdings.tools.iter().map(|held| &held.alias).collect();
         let body = serde_json::json!({
@@ -170,7 +203,7 @@ impl Agents {
             "task_blake3": blake3::hash(spawn.task.as_bytes()).to_hex().as_str(),
             "seed": blake3::Hash::from_bytes(seed).to_hex().as_str(),
             "priority": spawn.priority.get(), "model": spawn.endpoint.name(),
-            "tools": tools,
+            "tools": tools, "memory": memory,
         });
         let row = Row {
             who: &spawn.name,
@@ -187,6 +220,7 @@ impl Agents {
     /// Hands it to the executor.
     fn bring_to_life(&self, process: Arc<Process>) {
         let turn = self.executor().turn();
+        let _first = process.turn.set(Arc::clone(&turn));
         let setup = self.setup(&process, &turn);
         let finished = Arc::new(OnceLock::new());
         let (kernel, lived, told) = (self.kernel(), Arc::clone(&process), Arc::clone(&finished));
@@ -235,6 +269,20 @@ impl Agents {
             turn: Some(Arc::clone(turn)),
         }
     }
+}
+
+/// What reading from and writing to a model's cache costs, as shares of an input token's price.
+fn cache_prices(endpoint: &crate::model::Endpoint) -> (f32, f32) {
+    const MANY: u64 = 1_000_000;
+    let of = |usage: TokenUsage| endpoint.price(&usage).unwrap_or(0) as f32;
+    let input = of(TokenUsage { input: MANY, ..TokenUsage::default() });
+    if input == 0.0 {
+        let usual = Budget::tokens(0);
+        return (usual.cache_read, usual.cache_write);
+    }
+    let read = of(TokenUsage { cache_read: MANY, ..TokenUsage::default() }) / input;
+    let write = of(TokenUsage { cache_write: MANY, ..TokenUsage::default() }) / input;
+    (read.clamp(0.01, 1.0), write.clamp(1.0, 4.0))
 }
 
 fn bound(name: &'static str, value: u64, unit: &'static str, remedy: &'static str) -> SpawnError {

@@ -53,11 +53,13 @@ impl Agents {
         }
         {
             let mut state = process.state();
+            // Of one that was ended the turns are known, and not what it took in all.
+            state.usage.cpu_us = process.cpu_us();
             if let Some(finished) = &finished {
-                state.usage.cpu_us = finished.usage.cpu_us;
                 state.usage.memory_bytes = finished.usage.memory_bytes;
             }
         }
+        self.forget(process).await;
         let ending = match self.write_ending(process, &ending).await {
             Ok(()) => ending,
             // What could not be written down is not told as done.

@@ -34,11 +34,11 @@ impl AgentDesk {
             }
             Ask::Embed(texts) => Answer::Vectors(agents.ask_embed(process, texts).await?),
             Ask::Append(kind, parts, importance, label) => {
-                Answer::Page(process.memory().append(kind, parts, importance, label))
+                Answer::Page(agents.ask_append(process, kind, parts, importance, label).await?)
             }
-            Ask::Read(id) => Answer::Parts(process.memory().read(id)),
+            Ask::Read(id) => Answer::Parts(agents.ask_read(process, id).await?),
             Ask::Recall(query, max_tokens) => {
-                Answer::Recalled(process.memory().recall(&query, max_tokens))
+                Answer::Recalled(agents.ask_recall(process, &query, max_tokens).await?)
             }
             Ask::Pin(id, pinned) => Answer::Changed(process.memory().pin(id, pinned)),
             Ask::Free(id) => Answer::Changed(process.memory().free(id)),

@@ -6,13 +6,15 @@ use std::sync::Arc;
 use super::Agents;
 use super::memory::{answered, message};
 use super::process::Process;
+use super::reason::{Asked, SAID_CHARS_MAX};
 use crate::capability::names::NameRequest;
-use crate::journal::{Body, Class, Row, RowKind};
+use crate::journal::{Body, Class, Row, RowKind, Seq};
 use crate::kernel::executor::{Call, Signal};
 use crate::model::{
     self, Admission, Caller, Completion, Endpoint, ModelError, Request, Role, Spent, Stop,
     TokenUsage, ToolChoice, ToolOffer,
 };
+use crate::pager::PagerError;
 use crate::sandbox::Ended;
 use crate::sandbox::agent::model as wit;
 use crate::scheduler::{Event, ModelCall, ModelEnding, ModelUsage, Price, Rejection};
@@ -41,23 +43,16 @@ impl Agents {
             Ok(request) => request,
             Err(error) => return Ok(Err(error)),
         };
-        {
-            let mut memory = process.memory();
-            let prompt = match memory.prompt() {
-                Ok(prompt) => prompt,
-                Err(error) => return Ok(Err(too_large(&endpoint, error.to_string()))),
-            };
-            memory.sent();
-            request.system = prompt.system;
-            request.messages = prompt.messages;
-            request.cache_breakpoints = prompt.breakpoints;
+        if let Err(error) = self.page_in(process, &endpoint, &mut request).await? {
+            return Ok(Err(too_large(&error)));
         }
         let completion = match self.infer(process, &endpoint, request).await? {
             Ok(completion) => completion,
             Err(error) => return Ok(Err(error)),
         };
+        let usage = completion.usage;
         let mut reply = reply_of(completion);
-        let appended = process.memory().append_reply(&reply.parts);
+        let appended = self.settle_reply(process, &endpoint, &reply.parts, &usage);
         match appended {
             Ok(pages) => reply.pages = pages,
             Err(error) => {
@@ -195,7 +190,7 @@ impl Agents {
             caller: Caller {
                 agent: process.name.clone(),
                 instance: process.pid.0,
-                answered: Some(process.state().usage.model_calls),
+                answered: Some(own_calls(process)),
             },
             timeout: options.timeout_ms.map(std::time::Duration::from_millis),
             ..Request::default()
@@ -203,7 +198,7 @@ impl Agents {
     }
 
     /// Waits for a slot, makes the call, and settles it.
-    async fn infer(
+    pub(super) async fn infer(
         &self,
         process: &Arc<Process>,
         endpoint: &Endpoint,
@@ -278,12 +273,13 @@ impl Agents {
         };
         self.charge(process, &usage);
         self.tell(Event::ModelEnded { ticket, ending, usage: ledger_usage(&usage) })?;
-        self.record(process, endpoint, &usage, answer.as_ref().and_then(|a| a.as_ref().err()))
-            .await?;
+        let row = self.record(process, endpoint, &usage, answer.as_ref()).await?;
         Ok(match (answer, ending) {
             (Some(answer), _) => {
-                if answer.is_ok() {
-                    process.state().usage.model_calls += 1;
+                if let Ok(reply) = &answer {
+                    let mut state = process.state();
+                    state.usage.model_calls += 1;
+                    state.asked = Asked::of(row, reply);
                 }
                 Attempt::Answered(answer)
             }
@@ -303,16 +299,21 @@ impl Agents {
         total.cost_microdollars = total.cost_microdollars.saturating_add(cost);
     }
 
-    /// The row that says what a call used.
+    /// The row that says what a call used, and how its reply begins.
     async fn record(
         &self,
         process: &Process,
         endpoint: &Endpoint,
         usage: &TokenUsage,
-        error: Option<&ModelError>,
-    ) -> Result<(), Ended> {
+        answer: Option<&Result<Completion, ModelError>>,
+    ) -> Result<Seq, Ended> {
+        let said = answer
+            .and_then(|answer| answer.as_ref().ok())
+            .map(|reply| reply.text().chars().take(SAID_CHARS_MAX).collect::<String>());
+        let error = answer.and_then(|answer| answer.as_ref().err());
         let body = serde_json::json!({
             "error": error.map(ToString::to_string),
+            "said": said,
             "usage": {
                 "input_tokens": usage.prompt(),
                 "output_tokens": usage.output,
@@ -330,8 +331,14 @@ impl Agents {
             ..Row::new(RowKind::Outcome)
         };
         let written = process.chain.append(row, Class::Written).await;
-        written.map(|_| ()).map_err(|error| Ended::Journal(error.to_string()))
+        written.map_err(|error| Ended::Journal(error.to_string()))
     }
+}
+
+/// Its own turns that were answered: a script's place does not move by a summary.
+fn own_calls(process: &Process) -> u64 {
+    let state = process.state();
+    state.usage.model_calls.saturating_sub(state.summaries)
 }
 
 /// Prices are asked for a million tokens, so that they are whole numbers.
@@ -389,14 +396,29 @@ fn reply_of(completion: Completion) -> wit::Completion {
     }
 }
 
-fn too_large(endpoint: &Endpoint, what: String) -> wit::Error {
-    wit::Error::TooLarge(wit::Limit {
-        name: format!("window: {what}"),
-        value: endpoint.window(),
-        unit: "tokens".into(),
-        opens_in_ms: None,
-        remedy: "--context-tokens".into(),
-    })
+fn too_large(error: &PagerError) -> wit::Error {
+    let (value, remedy) = match error {
+        PagerError::HeadTooLarge { budget_tokens, needed_tokens, .. } => (
+            *budget_tokens,
+            format!(
+                "its instructions, task and tools need a budget of at least {needed_tokens} \
+                 tokens: `--context-budget {needed_tokens}`"
+            ),
+        ),
+        PagerError::Wedged { needed_tokens, budget_tokens } => (
+            *budget_tokens,
+            format!(
+                "what must stay takes {needed_tokens} tokens: unpin pages, or raise \
+                 `--context-budget`"
+            ),
+        ),
+        PagerError::NoSuchPage(_)
+        | PagerError::TooLarge(_)
+        | PagerError::OutOfOrder(_)
+        | PagerError::Damaged(_) => (0, error.to_string()),
+    };
+    let (name, unit) = ("context-budget".into(), "tokens".into());
+    wit::Error::TooLarge(wit::Limit { name, value, unit, opens_in_ms: None, remedy })
 }
 
 fn failure(error: &ModelError) -> wit::Error {

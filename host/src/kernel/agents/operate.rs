@@ -7,7 +7,7 @@ use super::{Agents, Spawn, SpawnError};
 use crate::kernel::executor::Activity;
 use crate::sandbox::agent::process as wit;
 use crate::scheduler::{Event, Limits, Priority, Scope};
-use crate::types::{Ending, Pid, ProcessView, Standing, Waiting};
+use crate::types::{AgentUsage, Ending, Pid, ProcessView, Standing, Waiting};
 
 /// Why an operator's wish was not done: one sentence.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,6 +47,18 @@ impl Agents {
     /// There is none.
     pub fn show(&self, pid: Pid) -> Result<ProcessView, OperateError> {
         Ok(self.view(&*self.known(pid)?))
+    }
+
+    /// Writes all that an agent remembers into the store, and says under which id it is there: its
+    /// chain's.
+    ///
+    /// # Errors
+    /// There is none, or the store cannot be written.
+    pub async fn keep_pages(&self, pid: Pid) -> Result<String, OperateError> {
+        let process = self.known(pid)?;
+        let kept = self.keep(&process).await;
+        kept.map_err(|error| OperateError::Refused(error.to_string()))?;
+        Ok(process.chain.id().to_string())
     }
 
     /// Waits for its end.
@@ -174,7 +186,7 @@ impl Agents {
             standing,
             reason: state.exhausted.map(|why| why.to_string()),
             ending: state.ending.clone(),
-            usage: state.usage,
+            usage: AgentUsage { cpu_us: process.cpu_us(), ..state.usage },
             wall_ms: state.wall_ms.unwrap_or(lived),
             chain: process.chain.id().to_string(),
             task: first_line.chars().take(TASK_CHARS_SHOWN).collect(),

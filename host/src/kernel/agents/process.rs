@@ -1,12 +1,13 @@
 //! One agent as the kernel keeps it: who it is, what it holds, where it stands, its mail.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use tokio::sync::{Notify, OnceCell};
 
 use super::memory::Memory;
+use super::reason::Asked;
 use super::tools::{Held, Offer};
 use crate::capability::gate::Gate;
 use crate::journal::Chain;
@@ -14,6 +15,7 @@ use crate::kernel::{Plugin, Session, SessionOptions};
 use crate::model::Endpoint;
 use crate::sandbox::agent::process::{Exit, Message};
 use crate::sandbox::host::clock::AgentClock;
+use crate::sandbox::state::Turn;
 use crate::scheduler::{Exhausted, Limits, OwnerId, Priority};
 use crate::types::{AgentUsage, Ending, Pid, Waiting};
 
@@ -35,6 +37,9 @@ pub(in crate::kernel) struct Process {
     pub(super) chain: Chain,
     pub(super) gate: Arc<Gate>,
     pub(super) memory: Mutex<Memory>,
+    /// Held while something of its memory is written, so that writes come in their order. The bytes
+    /// that it was counted to hold then.
+    pub(super) keeping: tokio::sync::Mutex<u64>,
     pub(super) offers: OnceCell<Vec<Offer>>,
     /// Of its tools, one a plugin, opened when first needed.
     pub(super) sessions: Mutex<Vec<(String, Arc<Session>)>>,
@@ -46,6 +51,8 @@ pub(in crate::kernel) struct Process {
     pub(super) began: Instant,
     pub(super) clock: AgentClock,
     pub(super) seed: [u8; 32],
+    /// Its turns on the processor, from when it was handed to the executor.
+    pub(super) turn: OnceLock<Arc<Turn>>,
     state: Mutex<State>,
 }
 
@@ -60,6 +67,8 @@ pub struct Holdings {
     pub budget: Limits,
     /// CPU it may use at most, in thousandths of one core; none is all.
     pub cpu_share_permille: Option<u16>,
+    /// How it and its children remember.
+    pub memory: super::MemoryOptions,
 }
 
 /// What changes while it lives.
@@ -69,6 +78,10 @@ pub(super) struct State {
     pub(super) paused: bool,
     pub(super) exhausted: Option<Exhausted>,
     pub(super) usage: AgentUsage,
+    /// What the model's newest reply asked for.
+    pub(super) asked: Asked,
+    /// Replies that were summaries, and none of its own turns.
+    pub(super) summaries: u64,
     /// Why somebody is ending it.
     pub(super) killed: Option<String>,
     pub(super) ending: Option<Ending>,
@@ -118,6 +131,7 @@ impl Process {
             chain,
             gate,
             memory: Mutex::new(memory),
+            keeping: tokio::sync::Mutex::default(),
             offers: OnceCell::new(),
             sessions: Mutex::default(),
             news: Notify::new(),
@@ -125,12 +139,15 @@ impl Process {
             began: Instant::now(),
             clock: AgentClock::start(),
             seed,
+            turn: OnceLock::new(),
             state: Mutex::new(State {
                 priority,
                 waiting: None,
                 paused: false,
                 exhausted: None,
                 usage: AgentUsage::default(),
+                asked: Asked::default(),
+                summaries: 0,
                 killed: None,
                 ending: None,
                 wall_ms: None,
@@ -139,6 +156,11 @@ impl Process {
                 exits: VecDeque::new(),
             }),
         }
+    }
+
+    /// CPU time of its turns so far, in microseconds.
+    pub(super) fn cpu_us(&self) -> u64 {
+        self.turn.get().map_or(0, |turn| turn.cpu_us())
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {

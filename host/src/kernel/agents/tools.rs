@@ -9,10 +9,11 @@ use std::time::Duration;
 use futures::StreamExt;
 use tokio::sync::oneshot;
 
-use super::Agents;
 use super::process::Process;
+use super::{Agents, recall_tools};
 use crate::capability::names::NameRequest;
 use crate::kernel::executor::{Gone, Signal};
+use crate::kernel::session::Terms;
 use crate::kernel::{Fault, Plugin, Session};
 use crate::sandbox::Ended;
 use crate::sandbox::agent::{tool, toolbox};
@@ -69,6 +70,10 @@ impl Agents {
                         name,
                     });
                 }
+            }
+            for definition in recall_tools::definitions() {
+                let (name, tool) = (definition.name.clone(), definition.name.clone());
+                offers.push(Offer { alias: String::new(), tool, definition, name });
             }
             Ok::<_, Ended>(offers)
         });
@@ -133,14 +138,22 @@ impl Agents {
             Ok(arguments) => arguments,
             Err(error) => return Ok(Err(error.into())),
         };
+        if offer.alias.is_empty()
+            && let Some(answer) = self.call_memory(process, &offer.tool, &arguments).await?
+        {
+            return Ok(answer);
+        }
         if let Some(denial) = self.let_through(process, NameRequest::tool(&offer.name)).await? {
             return Ok(Err(tool::Error::Denied(denial.into())));
         }
         let held = process.holdings.tools.iter().find(|held| held.alias == offer.alias);
         let held = held.ok_or_else(|| Ended::Host("a tool's plugin is gone".into()))?;
         let session = self.tool_session(process, held)?;
-        let timeout = invocation.timeout_ms.map(Duration::from_millis);
-        let answer = self.in_a_slot(process, session, &offer.tool, arguments, timeout).await?;
+        let terms = Terms {
+            timeout: invocation.timeout_ms.map(Duration::from_millis),
+            asked_by: process.state().asked.row_of(&offer.name, &arguments),
+        };
+        let answer = self.in_a_slot(process, session, &offer.tool, arguments, terms).await?;
         process.state().usage.tool_calls += 1;
         match answer {
             Ok(output) => Ok(Ok(output.into())),
@@ -160,7 +173,7 @@ impl Agents {
         session: Arc<Session>,
         tool: &str,
         arguments: serde_json::Value,
-        timeout: Option<Duration>,
+        terms: Terms,
     ) -> Result<Result<Output, Fault>, Ended> {
         let mut call = self.executor().call();
         let ticket = call.ticket();
@@ -179,7 +192,7 @@ impl Agents {
             }
         }
         let pid = Pid(ticket.0 | TOOL_BIT);
-        let ran = self.run_tool(process, pid, session, tool, arguments, timeout);
+        let ran = self.run_tool(process, pid, session, tool, arguments, terms);
         let answer = tokio::select! {
             answer = ran => answer,
             signal = call.signal() => Err(Ended::Killed(format!("the call was ended: {signal:?}"))),
@@ -196,7 +209,7 @@ impl Agents {
         session: Arc<Session>,
         tool: &str,
         arguments: serde_json::Value,
-        timeout: Option<Duration>,
+        terms: Terms,
     ) -> Result<Result<Output, Fault>, Ended> {
         self.tell(Event::Admitted(Box::new(Admission {
             pid,
@@ -212,7 +225,7 @@ impl Agents {
         let (sender, answer) = oneshot::channel();
         let (kernel, tool, own) = (self.kernel(), tool.to_owned(), Arc::clone(&turn));
         let work = async move {
-            let answer = kernel.call_in_turn(&session, &tool, &arguments, Some(own), timeout).await;
+            let answer = kernel.call_in_turn(&session, &tool, &arguments, Some(own), terms).await;
             // Whoever asked may be gone.
             let _gone = sender.send(answer);
         };
@@ -275,7 +288,7 @@ fn unknown(name: &str, offers: &[Offer]) -> ToolError {
 }
 
 /// A model writes arguments as text; nothing at all means no arguments.
-fn arguments_of(text: &str) -> Result<serde_json::Value, ToolError> {
+pub(super) fn arguments_of(text: &str) -> Result<serde_json::Value, ToolError> {
     if text.trim().is_empty() {
         return Ok(serde_json::Value::Object(serde_json::Map::new()));
     }

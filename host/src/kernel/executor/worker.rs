@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::task::Polled;
 use super::{Shared, lock};
+use crate::sandbox::meter::thread_cpu_ns;
 use crate::scheduler::{Event, Slice, Stop, WorkerId};
 
 /// Works until the executor stops.
@@ -29,7 +30,10 @@ fn run(shared: &Shared, worker: WorkerId, slice: Slice) {
             shared.waits.add(wait_ns);
         }
         task.turn().until_ns(slice.until.0);
-        task.poll()
+        let before = thread_cpu_ns();
+        let polled = task.poll();
+        task.turn().ran(thread_cpu_ns().saturating_sub(before));
+        polled
     });
     let ran_ns = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
     let why = match polled {

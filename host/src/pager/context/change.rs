@@ -17,6 +17,9 @@ impl Context {
             return Ok(());
         }
         self.check_eviction(eviction)?;
+        for id in &eviction.thin {
+            self.pages[index(*id)].thin = true;
+        }
         let blocks = self.block_count(keep);
         let sent_before = self.block_count(self.sent_entries);
         let left = self.entries.split_off(keep);
@@ -75,7 +78,15 @@ impl Context {
                 return wrong(format!("an eviction keeps page {id}, which is not in the window"));
             }
         }
-        Ok(())
+        let pages = eviction.entries.iter().filter_map(|entry| match entry {
+            Entry::Page(id) => Some(*id),
+            Entry::Stub(_) => None,
+        });
+        let kept: std::collections::HashSet<PageId> = pages.collect();
+        match eviction.thin.iter().find(|id| !kept.contains(id)) {
+            Some(id) => wrong(format!("an eviction thins page {id}, which it does not keep")),
+            None => Ok(()),
+        }
     }
 
     /// Keeps a page in the window, or lets it go again. A pin does not bring back a page that

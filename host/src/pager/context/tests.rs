@@ -302,7 +302,8 @@ fn an_eviction_is_applied_twice_without_harm_and_never_to_another_window() {
     assert_eq!(context.snapshot(), once);
     let mut other = self::context(1_000);
     assert!(matches!(other.apply(&eviction), Err(PagerError::Damaged(_))));
-    let alien = Eviction { keep_entries: 1, entries: vec![Entry::Page(PageId(u64::MAX))] };
+    let entries = vec![Entry::Page(PageId(u64::MAX))];
+    let alien = Eviction { keep_entries: 1, entries, thin: Vec::new() };
     assert!(matches!(context.apply(&alien), Err(PagerError::Damaged(_))));
     assert_eq!(context.snapshot(), once);
 }
@@ -413,4 +414,86 @@ proptest! {
             prop_assert_eq!(swapped, context.usage().swapped_tokens);
         }
     }
+}
+
+/// A turn whose answer has reasoning before its words.
+fn thoughtful(context: &mut Context, n: u64) -> Rendered {
+    add(context, page(Kind::User, 30));
+    let rendered = turn(context);
+    let thought = Part::wrapped(format!("thought {n} {}", "hm ".repeat(20)), "signed", 5).passing();
+    let said = Part::text(format!("answer {n} {}", "so ".repeat(20)));
+    let relation = Relation { reply: Some(n), call: None };
+    let parts = vec![thought, said];
+    add(context, NewPage { parts, relation, ..NewPage::text(Kind::Assistant, "") });
+    rendered
+}
+
+#[test]
+fn reasoning_leaves_the_prompt_where_an_eviction_has_broken_it_anyway() {
+    let mut context = context(1_000);
+    add(&mut context, page(Kind::System, 50));
+    let mut before = thoughtful(&mut context, 0);
+    let mut thinned = 0;
+    for n in 1..60 {
+        let evictions = context.usage().evictions;
+        let now = thoughtful(&mut context, n);
+        let thoughts = texts(&now).iter().filter(|text| text.starts_with("thought")).count();
+        let answers = texts(&now).iter().filter(|text| text.starts_with("answer")).count();
+        if context.usage().evictions == evictions {
+            // Nothing that was sent changes between two evictions.
+            assert_eq!(now.blocks[..before.blocks.len()], before.blocks[..]);
+        } else {
+            let (kept, _) = context.kept_and_sent_entries();
+            let behind = &context.entries()[kept..];
+            let thin = behind.iter().filter(|entry| match entry {
+                Entry::Page(id) => context.pages()[index(*id)].thin,
+                Entry::Stub(_) => false,
+            });
+            thinned += thin.count();
+        }
+        assert!(thoughts <= answers && now.tokens <= 1_000);
+        before = now;
+    }
+    assert!(context.usage().evictions > 3 && thinned > 0, "{:?}, {thinned}", context.usage());
+    // What is shown thin is whole when it is read, and after a restore it is shown alike.
+    let thin = context.pages().iter().find(|page| page.thin && page.resident).map(|page| page.id);
+    let thin = thin.expect("one is in the window");
+    assert!(matches!(context.read(thin), Ok(Content::Resident(parts)) if parts.len() == 2));
+    let bodies = context.bodies.clone();
+    let body = |id: PageId, _: &ContentHash| bodies[index(id)].clone();
+    let mut again = Context::restore(context.snapshot(), Arc::new(Chars4), body).expect("restores");
+    let (now, then) = (turn(&mut context), turn(&mut again));
+    assert_eq!(now, then);
+}
+
+#[test]
+fn the_reasoning_of_a_reply_whose_tools_run_stays() {
+    let mut context = context(1_000);
+    add(&mut context, page(Kind::System, 50));
+    talk(&mut context, 9);
+    let relation = Relation { reply: Some(77), call: None };
+    let parts = vec![Part::wrapped("thought", "signed", 5).passing()];
+    add(&mut context, NewPage { parts, relation, ..NewPage::text(Kind::Assistant, "") });
+    add(&mut context, call("a", 77));
+    turn(&mut context);
+    add(&mut context, result("a", 450));
+    let evictions = context.usage().evictions;
+    let prompt = turn(&mut context);
+    assert!(context.usage().evictions > evictions);
+    assert!(texts(&prompt).contains(&"thought"), "{:?}", texts(&prompt));
+}
+
+#[test]
+fn a_window_that_shrinks_is_cleared_and_never_below_its_head() {
+    let mut context = context(4_000);
+    add(&mut context, page(Kind::System, 50));
+    talk(&mut context, 40);
+    context.resize(1_000);
+    let prompt = turn(&mut context);
+    assert!(prompt.tokens <= 1_000 && context.usage().evictions > 0);
+    context.resize(0);
+    assert_eq!(context.budget().window_tokens, 50 + LOG_TOKENS_MIN);
+    assert!(turn(&mut context).tokens <= 50 + LOG_TOKENS_MIN);
+    context.resize(4_000);
+    talk(&mut context, 10);
 }

@@ -1,6 +1,8 @@
 //! From a ranking to what is shown: the best pages that fit a number of tokens, in the log's order.
 
 use super::super::page::PageId;
+use super::super::split;
+use super::super::tokens::Count;
 use super::query::Hit;
 
 /// What the line before a recalled page takes, in tokens.
@@ -22,6 +24,11 @@ pub struct Pick {
     pub tokens: u64,
     /// The page is larger than that: show its beginning.
     pub excerpt: bool,
+}
+
+/// The beginning of a page that is shown in at most so many tokens.
+pub fn excerpt<'a>(text: &'a str, tokens_max: u64, counter: &dyn Count) -> &'a str {
+    &text[..split::beginning(text, tokens_max, counter)]
 }
 
 /// The best of `hits` within `tokens_max`, in the order of the log. `tokens_of` gives a page's

@@ -128,8 +128,24 @@ pub fn is_offered(name: &str) -> bool {
         // What came before 0.3.0 had other types under the same names.
         true => false,
         false if is_wasi_0_3(name) => OFFERED_0_3.contains(&bare),
-        false => OFFERED.contains(&bare),
+        false => OFFERED.contains(&bare) && is_linked_version(bare, version),
     }
+}
+
+/// Whether the linker takes this version of an interface that it has.
+fn is_linked_version(bare: &str, version: &str) -> bool {
+    match bare.split('/').next().unwrap_or(bare) {
+        // Proposals, of which one draft is linked and no other has its types.
+        "wasi:keyvalue" => version == "0.2.0-draft",
+        "wasi:config" => version == "0.2.0-rc.1",
+        package if package.starts_with("aos:") => is_release(version, "0.1."),
+        _ => is_release(version, "0.2."),
+    }
+}
+
+/// Whether a version is a release of a line, like 0.2.6 of `0.2.`.
+fn is_release(version: &str, line: &str) -> bool {
+    version.strip_prefix(line).is_some_and(|patch| patch.parse::<u32>().is_ok())
 }
 
 /// An interface's name without its version.
@@ -232,15 +248,39 @@ pub fn grant_of(interface: &str) -> Option<&'static str> {
     }
 }
 
+/// Whether an interface is offered to agents, and the flags that give them something to do with it.
+/// What else may be granted is for their tools: an agent itself touches nothing.
+pub fn to_agents(interface: &str) -> (bool, Option<&'static str>) {
+    match bare(interface) {
+        "aos:agent/model" => (true, Some("--model PROVIDER/MODEL")),
+        "aos:agent/process" => (true, Some("--allow-spawn PROGRAM, to start children")),
+        "aos:tool/toolbox" => (true, Some("--plugin NAME,...")),
+        // Types alone, which nothing has to be linked for.
+        "aos:agent/types" => (true, None),
+        name => (OFFERED_TO_AGENTS.contains(&name) || is_offered(interface), None),
+    }
+}
+
 /// What would offer an import, for the sentence that refuses it.
 fn offered_by(name: &str) -> &'static str {
     let bare = name.split('@').next().unwrap_or(name);
     let package = bare.split('/').next().unwrap_or(bare);
+    let known = OFFERED.contains(&bare) || OFFERED_0_3.contains(&bare);
     match package {
+        "aos:agent" | "aos:tool" if !is_release(name.split('@').nth(1).unwrap_or(""), "0.1.") => {
+            "a host with that version of the contract: this one has 0.1"
+        }
         "aos:agent" => "an agent's host: it exports no `aos:agent/program`, so it is no agent",
         "aos:tool" => "a host that lets tools call tools, which this version does not",
         "wasi:nn" | "wasi:webgpu" | "wasi:blobstore" | "wasi:messaging" => {
             "a host with that WASI proposal, which this one does not implement"
+        }
+        "wasi:keyvalue" | "wasi:config" if known => {
+            "another draft of that proposal: this host has wasi:keyvalue@0.2.0-draft and \
+             wasi:config@0.2.0-rc.1; rebuild it for those"
+        }
+        package if package.starts_with("wasi:") && !known => {
+            "a host that implements this interface, which this one does not in any version"
         }
         package if package.starts_with("wasi:") => {
             "another version of WASI: this host has 0.2 and 0.3.0; rebuild it for one of them"
@@ -301,6 +341,22 @@ mod tests {
         }
         let types = OFFERED_0_3.len() - FUNCTIONS.len();
         assert_eq!(types, 4, "an interface with functions is not in the list");
+    }
+
+    #[test]
+    fn an_interface_is_offered_in_the_versions_that_are_linked() {
+        for (name, offered) in [
+            ("wasi:clocks/monotonic-clock@0.2.0", true),
+            ("wasi:clocks/monotonic-clock@0.2.12", true),
+            ("wasi:clocks/monotonic-clock@0.1.0", false),
+            ("wasi:cli/environment@0.9.0", false),
+            ("wasi:keyvalue/store@0.2.0-draft", true),
+            ("wasi:keyvalue/store@0.2.0-draft2", false),
+            ("aos:tool/call@0.1.0", true),
+            ("aos:tool/call@0.2.0", false),
+        ] {
+            assert_eq!(is_offered(name), offered, "{name}");
+        }
     }
 
     #[test]

@@ -22,7 +22,7 @@ impl std::fmt::Debug for Target {
 
 /// What every session is set to. Each is a matter of correctness, so the server's own defaults and
 /// `PGOPTIONS`, which comes before, do not decide.
-const SETTINGS: [(&str, &str); 6] = [
+const SETTINGS: [(&str, &str); 8] = [
     ("default_transaction_isolation", "read committed"),
     ("default_transaction_read_only", "off"),
     ("synchronous_commit", "off"),
@@ -30,6 +30,10 @@ const SETTINGS: [(&str, &str); 6] = [
     // So that a client that vanished holds no lock for long.
     ("idle_in_transaction_session_timeout", "30s"),
     ("bytea_output", "hex"),
+    // pgvector's, 0.8 or newer: a filtered search goes on until it has enough. Elsewhere they are
+    // words without a meaning.
+    ("hnsw.iterative_scan", "strict_order"),
+    ("hnsw.ef_search", "100"),
 ];
 
 impl Target {

@@ -7,8 +7,11 @@ use sqlx::{AssertSqlSafe, Row};
 use std::time::{Duration, Instant};
 
 /// The schema, one script a version. A released script is never changed; version N is the first N.
-const MIGRATIONS: [&str; 1] =
-    [include_str!("../../../migrations/postgres/0001_journal_and_keyvalue.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("../../../migrations/postgres/0001_journal_and_keyvalue.sql"),
+    include_str!("../../../migrations/postgres/0003_documents.sql"),
+    include_str!("../../../migrations/postgres/0004_pages.sql"),
+];
 
 /// The schema version this program writes.
 pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;

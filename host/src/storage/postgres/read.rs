@@ -69,9 +69,10 @@ pub(super) async fn chains(
 pub(super) async fn chain_heads(store: &PostgresStorage, from: i64) -> Result<Vec<ChainHead>> {
     const READING: &str = "reading its heads";
     let rows = ask!(store, READING, connection => sqlx::query(
-        "SELECT c.number, c.id, coalesce(j.seq + 1, 0), coalesce(j.hash, ''::bytea) \
+        "SELECT c.number, c.id, coalesce(j.seq + 1, 0), coalesce(j.hash, ''::bytea), \
+           coalesce(j.kind, ''::bytea) \
          FROM (SELECT number, id FROM chains WHERE number >= $1 ORDER BY number LIMIT $2) c \
-         LEFT JOIN LATERAL (SELECT seq, hash FROM journal WHERE chain = c.number \
+         LEFT JOIN LATERAL (SELECT seq, hash, kind FROM journal WHERE chain = c.number \
            ORDER BY seq DESC LIMIT 1) j ON true \
          ORDER BY c.number",
     )
@@ -153,6 +154,7 @@ fn chain_head(row: &PgRow) -> sqlx::Result<ChainHead> {
         id: row.try_get(1)?,
         rows: row.try_get(2)?,
         hash: row.try_get(3)?,
+        kind: text(row, 4)?,
     })
 }
 

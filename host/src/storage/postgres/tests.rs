@@ -6,7 +6,7 @@ mod proxy;
 
 use super::*;
 use crate::storage::conformance::{self, chain, row};
-use crate::storage::{Bucket, KeyValue, StoreUrl};
+use crate::storage::{Bucket, Document, KeyValue, Scope, Space, StoreUrl};
 use crate::types::CallId;
 use proxy::{Mode, Proxy};
 use sqlx::AssertSqlSafe;
@@ -61,20 +61,95 @@ async fn seqs(store: &PostgresStorage, chain: i64) -> Vec<i64> {
     store.rows(range, 1000).await.unwrap().iter().map(|row| row.seq).collect()
 }
 
-#[tokio::test]
-#[ignore = "needs PostgreSQL: tests/run.sh"]
-async fn postgres_conforms() {
-    let server = server();
+/// Runs the suite on a server.
+async fn conforms(server: &Url) {
+    let probe = schema(server);
+    let vectors = sqlx::query_scalar::<_, bool>(
+        "SELECT EXISTS (SELECT 1 FROM pg_available_extensions WHERE name = 'vector')",
+    );
+    let mut connection = Target::new(parsed(&probe)).unwrap().connect().await.unwrap();
+    let vectors = vectors.fetch_one(&mut connection).await.unwrap();
     let urls = Mutex::new(Vec::new());
-    conformance::run(async || {
-        let url = schema(&server);
+    let open = async || {
+        let url = schema(server);
         urls.lock().unwrap().push(url.clone());
-        Arc::new(open(&url).await) as Arc<dyn Storage>
-    })
-    .await;
+        Arc::new(PostgresStorage::open(parsed(&url)).await.unwrap()) as Arc<dyn Storage>
+    };
+    conformance::run(open, vectors).await;
     for url in urls.into_inner().unwrap() {
         drop_schema(&url).await;
     }
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: tests/run.sh"]
+async fn postgres_conforms() {
+    conforms(&server()).await;
+}
+
+/// The server with pgvector.
+fn server_with_vectors() -> Url {
+    let text = std::env::var("AOS_TEST_POSTGRES_VECTORS")
+        .expect("AOS_TEST_POSTGRES_VECTORS names no server with pgvector: see tests/postgres.sh");
+    Url::parse(&text).expect("AOS_TEST_POSTGRES_VECTORS is an address")
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: tests/run.sh"]
+async fn postgres_with_pgvector_conforms() {
+    let server = server_with_vectors();
+    let url = schema(&server);
+    let store = open(&url).await;
+    let space = Space { model: "m".into(), version: String::new(), dimensions: 2 };
+    let one = Document { id: "a".into(), text: String::new(), vector: Some(vec![1.0, 0.0]) };
+    store.put_documents("a", &[one], Some(&space)).await.unwrap();
+    drop_schema(&url).await;
+    conforms(&server).await;
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: tests/run.sh"]
+async fn postgres_finds_enough_of_one_agent_by_the_index_among_many() {
+    let url = schema(&server_with_vectors());
+    let store = open(&url).await;
+    let space = Space { model: "m".into(), version: String::new(), dimensions: 16 };
+    let vector = |number: u32| -> Vec<f32> {
+        let digest = blake3::hash(&number.to_le_bytes());
+        digest.as_bytes()[..16].iter().map(|byte| f32::from(*byte) - 127.5).collect()
+    };
+    for part in 0..5u32 {
+        let one = |number: u32| Document {
+            id: number.to_string(),
+            text: String::new(),
+            vector: Some(vector(number)),
+        };
+        let put: Vec<_> = (part * 1000..(part + 1) * 1000).map(one).collect();
+        store.put_documents("many", &put, Some(&space)).await.unwrap();
+    }
+    let few: Vec<_> = (0..10u32)
+        .map(|n| Document {
+            id: n.to_string(),
+            text: String::new(),
+            vector: Some(vector(9000 + n)),
+        })
+        .collect();
+    store.put_documents("few", &few, Some(&space)).await.unwrap();
+    edit(&url, "ANALYZE").await;
+    let found = store.find_nearest(Scope::Agent("few"), &space, &vector(1), 10).await.unwrap();
+    assert_eq!(found.len(), 10, "a filtered search goes on until it has enough");
+    let schema = parsed(&url).schema().to_owned();
+    let mut lease = store.lease().await.unwrap();
+    let plan: Vec<String> = sqlx::query_scalar(AssertSqlSafe(format!(
+        "EXPLAIN SELECT document FROM {schema}.vectors WHERE space = 1 \
+         ORDER BY vector::public.halfvec(16) OPERATOR(public.<#>) \
+         (SELECT vector FROM {schema}.vectors LIMIT 1)::public.halfvec(16) LIMIT 10"
+    )))
+    .fetch_all(&mut lease.connection)
+    .await
+    .unwrap();
+    assert!(plan.join(" ").contains("vectors_nearest_1"), "{plan:?}");
+    drop(lease);
+    drop_schema(&url).await;
 }
 
 #[tokio::test]
@@ -88,7 +163,7 @@ async fn a_newer_schema_is_refused_with_both_versions() {
     let error = PostgresStorage::open(parsed(&url)).await.unwrap_err();
     assert!(matches!(error, StorageError::Newer { found: 99, known: open::VERSION, .. }));
     let sentence = error.to_string();
-    assert!(sentence.contains("version 99") && sentence.contains("up to 1"), "{sentence}");
+    assert!(sentence.contains("version 99") && sentence.contains("knows up to "), "{sentence}");
     drop_schema(&url).await;
 }
 
@@ -353,6 +428,67 @@ async fn a_server_that_is_away_is_waited_for_and_then_told_and_later_used_again(
     futures::join!(append, back).0.unwrap();
     assert_eq!(store.head().await.unwrap().chains, 3);
     drop_schema(&url).await;
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: tests/run.sh"]
+async fn a_failover_to_an_address_that_is_slow_is_only_slow() {
+    let url = schema(&server());
+    let proxy = Proxy::start(&url).await;
+    let store = open(&proxy.url).await;
+    let batch = one_chain(1, 1);
+    store.append(&batch, Durability::Written).await.unwrap();
+    proxy.set(Mode::Slow(Duration::from_millis(150)));
+    proxy.cut();
+    for (seq, durability) in [(1, Durability::Written), (2, Durability::Synced)] {
+        let rows = vec![row(&batch.opened[0], seq, "{}")];
+        store.append(&Batch { rows, opened: Vec::new() }, durability).await.unwrap();
+    }
+    store.kv_set(A, "k", b"1").await.unwrap();
+    proxy.set(Mode::Pass);
+    assert_eq!(seqs(&store, 1).await, [0, 1, 2]);
+    drop_schema(&url).await;
+}
+
+/// The script that starts servers.
+fn script(arguments: &[&str]) -> String {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/postgres.sh");
+    let mut command = std::process::Command::new("bash");
+    let ran = command.arg(script).args(arguments).env("AOS_TEST_POSTGRES_WHEEL", "no");
+    let ran = ran.stderr(std::process::Stdio::inherit()).output().unwrap();
+    assert!(ran.status.success(), "{arguments:?}: {}", ran.status);
+    String::from_utf8(ran.stdout).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs PostgreSQL: tests/run.sh"]
+async fn a_server_of_postgres_that_restarts_or_crashes_loses_nothing_that_was_synced() {
+    // One of its own: others would notice.
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().to_str().unwrap();
+    let told = script(&["start", place]);
+    let address = told.lines().find_map(|line| line.strip_prefix("AOS_TEST_POSTGRES=")).unwrap();
+    let url: Url = address.parse().unwrap();
+    let store = open(&url).await.patience(Duration::from_secs(60));
+    let batch = one_chain(1, 1);
+    store.append(&batch, Durability::Synced).await.unwrap();
+    let mut next = 1;
+    for mode in ["fast", "immediate"] {
+        let own = place.to_owned();
+        let restart = tokio::task::spawn_blocking(move || script(&["restart", &own, mode]));
+        while !restart.is_finished() {
+            let rows = vec![row(&batch.opened[0], next, "{}")];
+            store.append(&Batch { rows, opened: Vec::new() }, Durability::Synced).await.unwrap();
+            next += 1;
+        }
+        restart.await.unwrap();
+        store.append(&Batch::default(), Durability::Synced).await.unwrap();
+    }
+    let there: i64 = store.tally(1).await.unwrap().iter().map(|tally| tally.rows).sum();
+    assert_eq!((there, store.chain_heads(1).await.unwrap()[0].rows), (next, next));
+    assert_eq!(store.check().await.unwrap(), Vec::<String>::new());
+    drop(store);
+    script(&["stop", place]);
 }
 
 #[tokio::test]

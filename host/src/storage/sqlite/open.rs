@@ -13,8 +13,11 @@ use std::sync::{Mutex, PoisonError};
 const APPLICATION_ID: i64 = 0x616f_736a;
 
 /// The schema, one script a version. A released script is never changed; version N is the first N.
-const MIGRATIONS: [&str; 1] =
-    [include_str!("../../../migrations/sqlite/0001_journal_and_keyvalue.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("../../../migrations/sqlite/0001_journal_and_keyvalue.sql"),
+    include_str!("../../../migrations/sqlite/0003_documents.sql"),
+    include_str!("../../../migrations/sqlite/0004_pages.sql"),
+];
 
 /// The schema version this program writes.
 pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;

@@ -66,7 +66,8 @@ pub(super) async fn chain_heads(store: &SqliteStorage, from: i64) -> Result<Vec<
     let mut reader = store.reader().await?;
     let connection = reader.connection().map_err(&failed)?;
     let rows = sqlx::query(
-        "SELECT c.number, c.id, coalesce(j.seq + 1, 0), coalesce(j.hash, x'') \
+        "SELECT c.number, c.id, coalesce(j.seq + 1, 0), coalesce(j.hash, x''), \
+           coalesce(j.kind, '') \
          FROM (SELECT number, id FROM chains WHERE number >= ? ORDER BY number LIMIT ?) c \
          LEFT JOIN journal j ON j.chain = c.number \
            AND j.seq = (SELECT max(seq) FROM journal WHERE chain = c.number) \
@@ -155,6 +156,7 @@ fn chain_head(row: &SqliteRow) -> sqlx::Result<ChainHead> {
         id: row.try_get_unchecked(1)?,
         rows: row.try_get_unchecked(2)?,
         hash: row.try_get_unchecked(3)?,
+        kind: text(row, 4)?,
     })
 }
 

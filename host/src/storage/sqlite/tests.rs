@@ -29,19 +29,19 @@ fn one_row() -> Batch {
 
 #[tokio::test]
 async fn memory_conforms() {
-    conformance::run(async || StoreUrl::Memory.open().await.unwrap()).await;
+    conformance::run(async || StoreUrl::Memory.open().await.unwrap(), true).await;
 }
 
 #[tokio::test]
 async fn a_file_conforms() {
     let directory = tempfile::tempdir().unwrap();
     let count = std::sync::atomic::AtomicU32::new(0);
-    conformance::run(async || {
+    let open = async || {
         let number = count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let url = StoreUrl::Sqlite(directory.path().join(format!("{number}.db")));
         url.open().await.unwrap()
-    })
-    .await;
+    };
+    conformance::run(open, true).await;
 }
 
 #[tokio::test]
@@ -67,8 +67,23 @@ async fn a_newer_store_is_refused_with_both_versions() {
     open(&url).await.close().await.unwrap();
     edit(&url, "PRAGMA user_version=99").await;
     let sentence = SqliteStorage::open(&url).await.unwrap_err().to_string();
-    assert!(sentence.contains("version 99") && sentence.contains("up to 1"), "{sentence}");
+    assert!(sentence.contains("version 99") && sentence.contains("knows up to "), "{sentence}");
     assert!(sentence.contains("aos.db"), "{sentence}");
+}
+
+#[tokio::test]
+async fn a_store_of_the_first_version_gets_the_tables_of_pages() {
+    use crate::storage::pages::Contexts;
+    let directory = tempfile::tempdir().unwrap();
+    let url = file(&directory);
+    open(&url).await.close().await.unwrap();
+    edit(&url, "DROP TABLE contexts; DROP TABLE pages; DROP TABLE page_contents").await;
+    edit(&url, "PRAGMA user_version=1").await;
+    let store = SqliteStorage::open(&url).await.unwrap();
+    let schema = store.schema();
+    assert!(schema.before == 1 && schema.now > 1, "{schema:?}");
+    let pages = crate::storage::Storage::pages(&store);
+    assert_eq!(pages.contexts(Contexts::After(None)).await.unwrap(), []);
 }
 
 #[tokio::test]

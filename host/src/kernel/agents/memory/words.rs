@@ -48,7 +48,7 @@ pub(super) fn kept(part: &types::Part) -> Vec<Part> {
         types::Part::Content(content) => vec![kept_content(content)],
         types::Part::Reasoning(reasoning) => {
             let wrap = Wrap::Reasoning { opaque: Bytes(reasoning.opaque.clone()) };
-            vec![wrapped(&reasoning.text, &wrap, reasoning.opaque.len())]
+            vec![wrapped(&reasoning.text, &wrap, reasoning.opaque.len()).passing()]
         }
         types::Part::ToolCall(call) => {
             let wrap = Wrap::Call { id: call.id.clone(), name: call.name.clone() };

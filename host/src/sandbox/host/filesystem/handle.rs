@@ -14,11 +14,13 @@ use wasmtime_wasi::filesystem::Descriptor;
 use super::effect::{self, Flags, Identity, NewTime, Opened, Stat, Wish};
 use super::list::Entries;
 use super::{FilesystemView, file_descriptor, folder_descriptor};
-use crate::capability::files::locate::{Follow, Located, PATH_BYTES_MAX, locate, real_path};
-use crate::capability::files::{
-    FileOperation, FileRequest, Mode, MoveRequest, OpenFileRequest, OutsideRequest,
+use crate::capability::files::locate::{
+    Follow, Located, PATH_BYTES_MAX, leads_out, locate, real_path,
 };
-use crate::capability::gate::{Gate, Refusal};
+use crate::capability::files::{
+    EscapeRequest, FileOperation, FileRequest, Mode, MoveRequest, OpenFileRequest, OutsideRequest,
+};
+use crate::capability::gate::{Gate, Never, Refusal, Request};
 use crate::sandbox::host::open_files::Place;
 
 /// Why an operation did not happen.
@@ -204,7 +206,14 @@ impl Handle {
     /// denial is the answer.
     async fn locate(&self, path: &str, follow: Follow, mode: Mode) -> Result<Located, Failed> {
         match &self.held {
-            Held::Folder(dir) => Ok(locate(&cap_dir(dir)?, path, follow)?),
+            Held::Folder(dir) => match locate(&cap_dir(dir)?, path, follow) {
+                Err(error) if leads_out(&error) => {
+                    let folder = self.gate.authority().files().guest_path(&real_path(dir)?);
+                    let path = format!("{}/{path}", folder.as_deref().unwrap_or(""));
+                    Err(self.never(EscapeRequest { path: &path, mode }).await)
+                }
+                located => Ok(located?),
+            },
             Held::File(..) => Err(Errno::NOTDIR.into()),
             Held::Outside(_) if path.len() > PATH_BYTES_MAX => Err(Errno::NAMETOOLONG.into()),
             Held::Outside(_) => {
@@ -212,14 +221,17 @@ impl Handle {
                     "" | "." => "/".to_owned(),
                     path => format!("/{path}"),
                 };
-                let request = OutsideRequest { path: &path, mode };
-                let refused =
-                    self.gate.perform(request, |permit| async { match permit.spend() {} });
-                Err(match refused.await {
-                    Ok(never) => never,
-                    Err(refused) => refused.into(),
-                })
+                Err(self.never(OutsideRequest { path: &path, mode }).await)
             }
+        }
+    }
+
+    /// Asks the gate for what it never gives, so that the denial is seen, counted and told.
+    async fn never(&self, request: impl Request<Checked = Never>) -> Failed {
+        let refused = self.gate.perform(request, |permit| async { match permit.spend() {} });
+        match refused.await {
+            Ok(never) => never,
+            Err(refused) => refused.into(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! A wire to the server that can be cut, or lose an answer, where a test says so.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
@@ -16,6 +17,8 @@ pub(super) enum Mode {
     },
     /// Each new connection is closed.
     Away,
+    /// Each answer comes so much later.
+    Slow(Duration),
 }
 
 /// The wire.
@@ -75,6 +78,10 @@ async fn carry(
             },
             read = server.read(&mut down) => match read {
                 Ok(bytes @ 1..) => {
+                    let now = *mode.lock().unwrap();
+                    if let Mode::Slow(by) = now {
+                        tokio::time::sleep(by).await;
+                    }
                     if lost(&mode) || client.write_all(&down[..bytes]).await.is_err() { return }
                 }
                 Ok(0) | Err(_) => return,
@@ -87,7 +94,7 @@ async fn carry(
 fn lost(mode: &Mutex<Mode>) -> bool {
     let mut mode = mode.lock().unwrap();
     match *mode {
-        Mode::Pass | Mode::Away => false,
+        Mode::Pass | Mode::Away | Mode::Slow(_) => false,
         Mode::LoseAnswer { after: 0 } => {
             *mode = Mode::Pass;
             true
