@@ -189,7 +189,7 @@ async fn wakes(bench: &Bench, pids: &[Pid]) {
     bench.agents().latency();
     for n in 0..WAKES {
         let pid = pids[(n * 7_919) % pids.len()];
-        bench.agents().send(pid, "wake".into()).expect("lives");
+        bench.agents().send(pid, "wake".into()).await.expect("lives");
         tokio::time::sleep(Duration::from_micros(100)).await;
     }
     let latency = bench.agents().latency();

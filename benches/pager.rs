@@ -180,7 +180,7 @@ fn swap_in() {
             };
             let content = |page: &Measured| (Digest(page.hash.0), record::encode(&page.page.parts));
             let contents = some.iter().map(content).collect();
-            let batch = PageBatch { context, pages: Vec::new(), contents };
+            let batch = PageBatch { context, pages: Vec::new(), contents, pages_end: None };
             store.pages().put(&batch).await.expect("writes");
         }
         let mut took = Vec::with_capacity(2_000);

@@ -130,7 +130,7 @@ async fn urgent(bench: &Bench) {
     let bare = tokio::task::spawn_blocking(|| wake::bare_p99(WAKES)).await.expect("no panic");
     bench.agents().latency();
     for _ in 0..WAKES {
-        bench.agents().send(urgent, "wake".into()).expect("lives");
+        bench.agents().send(urgent, "wake".into()).await.expect("lives");
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     let p99 = bench.agents().latency().p99_ns as f64 / 1e3;

@@ -282,7 +282,8 @@ async fn one_of_many(url: &StoreUrl) {
                 hash: first,
             }
         };
-        let batch = Batch { opened: vec![new], rows: (0..1000).map(row).collect() };
+        let rows = (0..1000).map(row).collect();
+        let batch = Batch { opened: vec![new], rows, ..Batch::default() };
         store.append(&batch, Durability::Written).await.expect("written");
     }
     let mut took = Vec::new();
@@ -330,7 +331,8 @@ async fn put(store: &dyn Storage, vectors: &[Vec<f32>]) -> Duration {
             vector: Some(vector.clone()),
         };
         let documents: Vec<_> = vectors.iter().enumerate().map(one).collect();
-        let put = store.documents().put_documents("agent", &documents, Some(&space()));
+        let space = space();
+        let put = store.documents().put_documents("agent", &documents, Some(&space));
         put.await.expect("put");
     }
     began.elapsed()
@@ -341,7 +343,8 @@ async fn search(store: &dyn Storage, queries: &[Vec<f32>], right: &[Vec<i64>]) -
     let (mut took, mut same) = (Vec::new(), 0);
     for (query, right) in queries.iter().zip(right) {
         let began = Instant::now();
-        let found = store.documents().find_nearest(Scope::Agent("agent"), &space(), query, 10);
+        let space = space();
+        let found = store.documents().find_nearest(Scope::Agent("agent"), &space, query, 10);
         let found = found.await.expect("found");
         took.push(began.elapsed());
         same += found.iter().filter(|hit| right.iter().any(|id| id.to_string() == hit.id)).count();

@@ -45,7 +45,7 @@ fn rows_are_found_by_agent_kind_tool_verdict_and_time() {
     let grants = lines(&["1", "--kind", "grant", "--verdict", "allowed"]);
     assert!(grants.len() > 3 && grants.iter().all(|line| line.contains("allowed")), "{grants:?}");
     let all = lines(&["1"]).join("\n");
-    assert!(all.contains("asked for by the model in row 3: I read the file first."), "{all}");
+    assert!(all.contains("asked for by the model in row 7: I read the file first."), "{all}");
     let tool = lines(&["1", "--tool", "calculate"]).join("\n");
     assert!(tool.contains("calculate") && !tool.contains("read_file"), "{tool}");
     let read = lines(&["1", "--tool", "read_file"]).join("\n");

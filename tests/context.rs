@@ -157,7 +157,7 @@ fn a_damaged_content_is_named_and_the_rest_goes_on() {
             layout: String::new(),
         };
         let contents = vec![(Digest(hash.0), b"not what it was".to_vec())];
-        let batch = PageBatch { context, pages: Vec::new(), contents };
+        let batch = PageBatch { context, pages: Vec::new(), contents, pages_end: None };
         store.pages().put(&batch).await.expect("writes");
         assert_eq!(store.pages().contexts(Contexts::After(None)).await.expect("reads").len(), 1);
     });

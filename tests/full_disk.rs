@@ -8,9 +8,10 @@ use aos_host::kernel::{Fault, Kernel, SessionOptions, Streams};
 use aos_host::sandbox::state::Input;
 use aos_host::sandbox::stdio::Sink;
 use aos_host::storage::{
-    Answer, Batch, Bucket, ChainHead, ChainRange, ChainRecord, Compacted, Durability, KeyPage,
-    KeyValue, Pages, Pair, PairKey, RowRange, SchemaVersions, Storage, StorageError, StoreHead,
-    StoreId, StoreUrl, StoredRow, Tally,
+    Answer, Batch, Bodies, Bucket, ChainHead, ChainRange, ChainRecord, Compacted, Digest,
+    Durability, KeyPage, KeyValue, PackedBody, Pages, Pair, PairKey, ProcessRange, ProcessRecord,
+    Processes, RowRange, SchemaVersions, Storage, StorageError, StoreHead, StoreId, StoreUrl,
+    StoredRow, Tally,
 };
 use aos_host::types::Syscall;
 use serde_json::json;
@@ -18,9 +19,30 @@ use serde_json::json;
 use crate::support::{guest_path, plugin};
 
 /// A store with room for a number of writes.
-struct Filling {
-    inner: Arc<dyn Storage>,
-    room: AtomicUsize,
+pub struct Filling {
+    pub inner: Arc<dyn Storage>,
+    pub room: AtomicUsize,
+}
+
+impl Bodies for Filling {
+    fn bodies<'a>(&'a self, hashes: &'a [Digest]) -> Answer<'a, Vec<PackedBody>> {
+        self.inner.bodies(hashes)
+    }
+    fn has_body(&self, hash: Digest) -> Answer<'_, bool> {
+        self.inner.has_body(hash)
+    }
+    fn body_page(&self, after: Option<Digest>) -> Answer<'_, Vec<PackedBody>> {
+        self.inner.body_page(after)
+    }
+}
+
+impl Processes for Filling {
+    fn take_pids(&self, count: u64) -> Answer<'_, u64> {
+        self.inner.take_pids(count)
+    }
+    fn processes(&self, range: ProcessRange) -> Answer<'_, Vec<ProcessRecord>> {
+        self.inner.processes(range)
+    }
 }
 
 impl Storage for Filling {

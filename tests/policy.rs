@@ -236,7 +236,7 @@ fn a_recorded_policy_is_what_each_plugin_needed() {
     let one = ["files", "-t", "read_file", "--arg", "path=/w/a/one.txt"];
     let text = recorded(&user, &one, &wide, 1);
     assert!(
-        text.contains(":/w/a\"") && text.contains("permission_level = \"restricted\""),
+        text.contains(":/w/a\"") && text.contains("permission_level = \"standard\""),
         "{text}"
     );
     let search = ["files", "-t", "search_files", "--arg", "path=/w/a", "--arg", "pattern=words"];
@@ -292,4 +292,33 @@ fn what_was_denied_is_recorded_as_a_comment() {
         ["run", "files", "-t", "read_file", "--record", &file, "--arg", "path=/w/\"]\nx = 1"];
     user.run(&evil);
     user.run(&["policy", "check", &file]).expect(0);
+}
+
+/// The demo of the assistant, under a policy.
+fn assistant(user: &User, file: &str, flags: &[&str]) -> Ran {
+    let demo = crate::support::top().join("plugins/assistant");
+    let script = format!("script:{}", demo.join("demo.toml").display());
+    let folder = format!("{}:/w", demo.join("demo").display());
+    let start = ["run", "assistant", "--task", "Sum the amounts in /w/bills.json"];
+    let rest = ["--plugin", "files,calculator", "--allow-read", &folder, "--model", &script];
+    user.run(&[&start[..], &rest, &["--policy", file], flags].concat())
+}
+
+#[test]
+fn denied_when_an_agent_calls_a_tool_that_its_policy_closes() {
+    let user = user();
+    let file = policy(&user, "deny_tools = [\"calculator__*\"]\n[quotas]\nmax_calls = 10\n");
+    assistant(&user, &file, &[]);
+    let denied = user.run(&["audit", "show", "last", "--denied"]).expect(0).stdout;
+    assert!(denied.contains("calculator__calculate"), "{denied}");
+    let said = user.run(&["explain"]).expect(0).stdout;
+    assert!(said.contains("`deny_tools` in the policy"), "{said}");
+    // It is what the policy closes that is denied, and nothing else.
+    let file = policy(&user, "allow_tools = [\"files__*\", \"calculator__calculate\"]\n");
+    let ran = assistant(&user, &file, &[]).expect(0);
+    assert!(ran.stdout.contains("256.6"), "{}", ran.stdout);
+    let file = policy(&user, "[quotas]\nmax_calls = 1\n");
+    assistant(&user, &file, &["--patience", "1s"]).expect(7);
+    let file = policy(&user, "permission_level = \"standard\"\n");
+    assistant(&user, &file, &["--allow-spawn", "team"]).complains(2, &["`elevated` would"]);
 }

@@ -6,6 +6,7 @@ mod agent;
 mod arguments;
 mod audit;
 mod cache;
+mod checkpoint;
 mod context;
 mod exit;
 mod explain;
@@ -20,6 +21,7 @@ mod ps;
 mod quota;
 mod record;
 mod render;
+mod replay;
 mod run;
 mod secret;
 mod serve;
@@ -84,6 +86,11 @@ enum Command {
     Kill(operate::KillArgs),
     /// Put a message into an agent's mailbox
     Send(operate::SendArgs),
+    /// Run an agent's program again against its journal, and compare: nothing is done twice
+    Replay(replay::ReplayArgs),
+    /// Name points of an agent's life, go back to them, or go on from them with a new agent
+    #[command(subcommand)]
+    Checkpoint(checkpoint::CheckpointCommand),
     /// Show and set limits on tokens, calls and money
     #[command(subcommand)]
     Quota(quota::QuotaCommand),
@@ -215,6 +222,8 @@ fn dispatch(cli: Cli) -> Result<Code, Failure> {
         Command::Renice(arguments) => block_on(operate::renice(&config, &arguments)),
         Command::Kill(arguments) => block_on(operate::kill(&config, &arguments)),
         Command::Send(arguments) => block_on(operate::send(&config, &arguments)),
+        Command::Replay(arguments) => block_on(replay::replay(&config, &arguments)),
+        Command::Checkpoint(command) => block_on(checkpoint::checkpoint(&config, &command)),
         Command::Quota(command) => block_on(quota::quota(&config, &command)),
         Command::Inspect(arguments) => block_on(inspect::inspect(&config, arguments)),
         Command::New(arguments) => new::new(&arguments),

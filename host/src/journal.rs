@@ -25,17 +25,19 @@ mod copy;
 mod error;
 mod export;
 mod heads;
+mod history;
 mod lines;
 mod list;
 mod queue;
 mod row;
 mod seal;
+mod together;
 mod verify;
 
 #[cfg(test)]
 mod tests;
 
-pub use crate::storage::{ChainId, Digest};
+pub use crate::storage::{ChainId, Digest, PackedBody};
 pub use anchor::{
     Proof, PublicKey, SIGNED_HEADS_MAX, SignedHead, SigningKey, prove, read_signed_heads, seed_at,
     sign_head,
@@ -45,8 +47,10 @@ pub use copy::{Copied, CopyError, copy};
 pub use error::JournalError;
 pub use export::{Exported, export, verify_export, verify_export_proof, verify_export_signed};
 pub use heads::write_heads;
+pub use history::History;
 pub use list::{ChainState, ChainSummary, chain_rows, find_chain, list};
 pub use row::{Body, Class, Closing, Opening, Row, RowKind, Verdict};
+pub use together::{Group, read_body};
 pub use verify::{Problem, Report, Verifier, verify, verify_against, verify_chain, verify_signed};
 
 use crate::storage::{Batch, Storage, StorageError};
@@ -125,7 +129,7 @@ impl Drop for Handle {
 
 impl Journal {
     /// Starts the writer. Must be called in a tokio runtime with timers. Reads nothing of the
-    /// store, so today it cannot fail; taking up an existing chain will.
+    /// store, so today it cannot fail.
     pub async fn open(
         store: Arc<dyn Storage>,
         options: JournalOptions,
@@ -140,6 +144,11 @@ impl Journal {
     /// chain's first append.
     pub fn chain(&self, opening: Opening<'_>) -> Chain {
         Chain::open(self.clone(), &opening)
+    }
+
+    /// Takes up a chain at its end, as its [`History`] has it after its last row.
+    pub fn resume(&self, history: &History) -> Chain {
+        Chain::resume(self.clone(), history)
     }
 
     /// Waits until everything appended before is safe in this class. Fails with `Write` or

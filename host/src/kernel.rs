@@ -8,6 +8,7 @@ mod bounds;
 mod catalogue;
 pub mod contexts;
 mod executor;
+pub mod replay;
 mod session;
 
 use std::path::PathBuf;
@@ -21,9 +22,9 @@ pub use session::{HASH_CHARS_MIN, Session, SessionOptions, Streams};
 
 use self::agents::{AgentOptions, Agents};
 use self::catalogue::Catalogue;
-use self::session::Terms;
+use self::session::Origin;
 use crate::capability::network::resolve::Resolver;
-use crate::journal::{Journal, JournalError, JournalOptions};
+use crate::journal::{Class, Digest, Group, Journal, JournalError, JournalOptions, PackedBody};
 use crate::sandbox::cache::{CACHE_BYTES_DEFAULT, CompileCache};
 use crate::sandbox::engine::Profile;
 use crate::sandbox::limits::Limits;
@@ -65,12 +66,28 @@ pub enum Fault {
 pub struct Plugin {
     program: Program,
     catalogue: OnceCell<Catalogue>,
+    /// The bytes, until the store has them; none where nobody wants them kept.
+    bytes: tokio::sync::Mutex<Option<Bytes>>,
 }
 
 impl Plugin {
     /// The program.
     pub fn program(&self) -> &Program {
         &self.program
+    }
+
+    /// Puts its bytes into the store, before any row that is queued after this.
+    async fn keep(&self, kernel: &Kernel) -> Result<(), JournalError> {
+        let mut bytes = self.bytes.lock().await;
+        let Some(content) = bytes.clone() else { return Ok(()) };
+        if !kernel.storage().has_body(Digest(self.program.hash.0)).await? {
+            let packed = tokio::task::spawn_blocking(move || PackedBody::pack(&content)).await;
+            let packed = packed.map_err(|error| JournalError::Io(std::io::Error::other(error)))?;
+            let group = Group { bodies: vec![packed?], ..Group::default() };
+            kernel.parts.journal.append_together(group, Class::Queued).await?;
+        }
+        *bytes = None;
+        Ok(())
     }
 }
 
@@ -91,6 +108,14 @@ impl std::fmt::Debug for Parts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Parts").field("loading", &self.loading).finish_non_exhaustive()
     }
+}
+
+/// How a call of an agent runs: in its turns, for so long at most, as part of what.
+#[derive(Debug, Default)]
+struct InTurn {
+    turn: Option<Arc<Turn>>,
+    timeout: Option<Duration>,
+    origin: Option<Origin>,
 }
 
 /// What a kernel is built from.
@@ -206,7 +231,19 @@ impl Kernel {
     /// [`Fault::Plugin`] says what is wrong with the bytes, or which budget they are over.
     pub async fn load(&self, name: &str, bytes: impl Into<Bytes>) -> Result<Arc<Plugin>, Fault> {
         let program = self.parts.loading.load(name, bytes.into()).await?;
-        Ok(Arc::new(Plugin { program, catalogue: OnceCell::new() }))
+        Ok(Arc::new(Plugin { program, catalogue: OnceCell::new(), bytes: Default::default() }))
+    }
+
+    /// As [`Kernel::load`], for an agent or its tools: whoever starts the agent again runs the same
+    /// bytes, so the store keeps them with the first agent that uses them.
+    ///
+    /// # Errors
+    /// As [`Kernel::load`].
+    pub async fn load_kept(&self, name: &str, bytes: Vec<u8>) -> Result<Arc<Plugin>, Fault> {
+        let bytes = Bytes::from(bytes);
+        let program = self.parts.loading.load(name, bytes.clone()).await?;
+        let bytes = tokio::sync::Mutex::new(Some(bytes));
+        Ok(Arc::new(Plugin { program, catalogue: OnceCell::new(), bytes }))
     }
 
     /// Opens a session: one caller, one plugin, its grants and limits, one chain in the journal.
@@ -228,7 +265,7 @@ impl Kernel {
                 Ok(Reply::Definitions(catalogue.definitions().to_vec()))
             }
             Syscall::Call { tool, arguments } => {
-                self.call(session, tool.as_deref(), &arguments, None, Terms::default()).await
+                self.call(session, tool.as_deref(), &arguments, InTurn::default()).await
             }
             Syscall::Run { arguments } => self.run(session, arguments).await,
         }
@@ -272,10 +309,9 @@ impl Kernel {
         session: &Session,
         tool: &str,
         arguments: &serde_json::Value,
-        turn: Option<Arc<Turn>>,
-        terms: Terms,
+        how: InTurn,
     ) -> Result<Output, Fault> {
-        match self.call(session, Some(tool), arguments, turn, terms).await? {
+        match self.call(session, Some(tool), arguments, how).await? {
             Reply::Output(output, _) => Ok(output),
             Reply::Definitions(_) | Reply::Exit(..) => {
                 Err(Fault::Host("a call was answered with something else".into()))
@@ -288,14 +324,13 @@ impl Kernel {
         session: &Session,
         tool: Option<&str>,
         arguments: &serde_json::Value,
-        turn: Option<Arc<Turn>>,
-        terms: Terms,
+        InTurn { turn, timeout, origin }: InTurn,
     ) -> Result<Reply, Fault> {
         let catalogue = self.catalogue(session).await?;
         let tool = catalogue.find(tool).map_err(Fault::Tool)?;
         tool.check_arguments(arguments)?;
         let text = arguments.to_string();
-        let call = session.accept_call(tool.definition(), &text, terms.asked_by).await?;
+        let call = session.accept_call(tool.definition(), &text, origin).await?;
         let program = &session.plugin.program;
         let name = &tool.definition().name;
         if let Err(fault) = session.let_call(&call, name).await {
@@ -304,7 +339,7 @@ impl Kernel {
         }
         let mut setup = session.setup(&call).await?;
         setup.turn = turn;
-        if let Some(timeout) = terms.timeout {
+        if let Some(timeout) = timeout {
             setup.limits.wall = setup.limits.wall.min(timeout);
         }
         let sandbox = self.parts.loading.sandbox();

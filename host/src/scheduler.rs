@@ -182,6 +182,9 @@ impl Scheduler {
             Event::RecoveredSettlement { ticket, charged } => {
                 self.recover_settled(ticket, charged, actions)
             }
+            Event::RecoveredUse { scope, charged, age_ns, wall_ns } => {
+                self.recover_use(scope, charged, age_ns, wall_ns)
+            }
             Event::RecoveryEnded => {
                 self.end_recovery(actions);
                 Ok(())

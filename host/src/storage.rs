@@ -1,5 +1,5 @@
-//! The disk: one transactional store for the journal, for the key-value pairs of plugins, for the
-//! pages of agents, and for documents that they find again.
+//! The disk: one transactional store for the journal with its bodies, for the index of agents, for
+//! the key-value pairs of plugins, for the pages of agents, and for documents that they find again.
 //!
 //! Knows bytes, order and transactions; knows nothing of what a row means, of grants or of agents.
 //! [`Storage`] is the whole contract. SQLite implements it (`memory:` is SQLite in memory), and so
@@ -10,12 +10,14 @@
 //! may read beside it and see committed batches only.
 
 mod address;
+mod body;
 pub mod documents;
 mod error;
 pub mod keyvalue;
 pub mod pages;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+mod process;
 mod record;
 pub mod sqlite;
 
@@ -23,10 +25,14 @@ pub mod sqlite;
 pub(crate) mod conformance;
 
 pub use address::{PostgresUrl, StoreUrl};
+pub use body::{BODY_BYTES_MAX, Bodies, BodyError, PackedBody};
 pub use documents::{Document, Documents, Hit, Scope, Space};
 pub use error::StorageError;
 pub use keyvalue::{Bucket, KeyPage, KeyValue, Pair, PairKey};
 pub use pages::Pages;
+pub use process::{
+    NewProcess, PROCESSES_PAGE, ProcessChange, ProcessRange, ProcessRecord, Processes,
+};
 pub use record::{
     ChainHead, ChainId, ChainKey, ChainRecord, Digest, Hex, NewChain, NotHex, SealedRow, StoreHead,
     StoreId, StoredRow, Texts, from_hex, link,
@@ -54,25 +60,35 @@ pub enum Durability {
     Synced,
 }
 
-/// What one transaction brings: chains to register, in order, then rows, in order.
+/// What one transaction brings: chains to register, in order, then rows, in order, with the bodies
+/// that they name and what they change in the index of agents.
 #[derive(Debug, Default)]
 pub struct Batch {
     /// A chain is in the batch of its row 0.
     pub opened: Vec<NewChain>,
     /// Each row's chain is registered, or is in `opened`.
     pub rows: Vec<SealedRow>,
+    /// What is there already, by its hash, is left as it is.
+    pub bodies: Vec<PackedBody>,
+    /// In the order of their rows.
+    pub processes: Vec<ProcessChange>,
 }
 
 impl Batch {
     /// Whether it brings nothing.
     pub fn is_empty(&self) -> bool {
-        self.opened.is_empty() && self.rows.is_empty()
+        self.opened.is_empty()
+            && self.rows.is_empty()
+            && self.bodies.is_empty()
+            && self.processes.is_empty()
     }
 
     /// Empties it and keeps its memory.
     pub fn clear(&mut self) {
         self.opened.clear();
         self.rows.clear();
+        self.bodies.clear();
+        self.processes.clear();
     }
 }
 
@@ -126,7 +142,7 @@ pub struct Compacted {
 }
 
 /// A transactional store. Every method fails with a [`StorageError`] that names the store.
-pub trait Storage: KeyValue + Send + Sync {
+pub trait Storage: KeyValue + Bodies + Processes + Send + Sync {
     /// Where it is, for messages.
     fn name(&self) -> String;
 

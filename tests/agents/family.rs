@@ -70,7 +70,7 @@ async fn mail_comes_in_order_and_from_the_operator_too() {
     let pid = house.spawn(house.rogue("mail 3")).await;
     let agents = house.kernel.agents().expect("agents");
     for body in ["one", "two", "three"] {
-        agents.send(pid, body.into()).expect("lives");
+        agents.send(pid, body.into()).await.expect("lives");
     }
     assert_eq!(house.ended(pid).await, Ending::Returned("one\ntwo\nthree".into()));
 }
@@ -97,14 +97,14 @@ async fn a_paused_agent_stands_still_and_goes_on() {
     spec.model = Some(slow);
     let pid = house.spawn(spec).await;
     let agents = house.kernel.agents().expect("agents");
-    agents.pause(pid).expect("lives");
+    agents.pause(pid).await.expect("lives");
     tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     let before = agents.show(pid).expect("is");
     tokio::time::sleep(std::time::Duration::from_millis(200)).await;
     let after = agents.show(pid).expect("is");
     assert_eq!(after.usage.model_calls, before.usage.model_calls, "{after:?}");
     assert_eq!(after.standing, aos_host::types::Standing::Paused);
-    agents.resume(pid).expect("lives");
+    agents.resume(pid).await.expect("lives");
     assert!(matches!(house.ended(pid).await, Ending::Returned(_)));
 }
 
@@ -126,6 +126,6 @@ async fn a_spent_budget_pauses_and_a_raised_one_goes_on() {
     let shown = agents.show(pid).expect("is");
     assert_eq!(shown.usage.model_calls, 4);
     assert!(shown.reason.is_some_and(|reason| reason.contains("4 model calls are spent")));
-    agents.set_limits(Scope::Tree(pid), Limits::FREE).expect("set");
+    agents.set_limits(Scope::Tree(pid), Limits::FREE).await.expect("set");
     assert!(matches!(house.ended(pid).await, Ending::Returned(_)));
 }

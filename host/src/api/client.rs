@@ -14,8 +14,8 @@ use url::Url;
 use super::ApiError;
 use super::address::{Address, own_user};
 use super::words::{
-    ANSWER_BYTES_MAX, Change, Done, Ended, Frame, Hello, POLL, PROTOCOL, PagesKept, Problem, Quota,
-    Renice, Rows, Spawn, Spawned, Text,
+    ANSWER_BYTES_MAX, Change, Done, Ended, Fork, Frame, Hello, Named, POLL, PROTOCOL, PagesKept,
+    Problem, Quota, Renice, Rows, Spawn, Spawned, Text,
 };
 use crate::types::{Ending, Pid, ProcessView};
 
@@ -111,6 +111,23 @@ impl Client {
             Wish::Mail(body) => self.post(&path("mail"), &text(body), WITHIN).await?,
         };
         Ok(done.pid)
+    }
+
+    /// Names the point at which an agent stands.
+    pub async fn checkpoint(&self, who: &str, label: &str) -> Result<Named, ApiError> {
+        let label = Text { text: label.to_owned() };
+        self.post(&["agents", who, "checkpoints"], &label, WITHIN).await
+    }
+
+    /// Puts an agent back to a checkpoint of its own.
+    pub async fn restore(&self, id: &str) -> Result<Pid, ApiError> {
+        let done: Done = self.post(&["checkpoints", id, "restore"], &(), WITHIN_LONG).await?;
+        Ok(done.pid)
+    }
+
+    /// A new agent that goes on from a checkpoint.
+    pub async fn fork(&self, id: &str, name: Option<String>) -> Result<Spawned, ApiError> {
+        self.post(&["checkpoints", id, "fork"], &Fork { name }, WITHIN_LONG).await
     }
 
     /// The limits of a scope and what it has used.

@@ -15,8 +15,8 @@ use super::daemon::Desk;
 use super::find::find;
 use super::quota;
 use super::words::{
-    Blame, Change, Done, Ended, Frame, Hello, POLL, PagesKept, Problem, Quota, REQUEST_BYTES_MAX,
-    Renice, RowView, Rows, Slots, Spawn, Spawned, Text,
+    Blame, Change, Done, Ended, Fork, Frame, Hello, Named, POLL, PagesKept, Problem, Quota,
+    REQUEST_BYTES_MAX, Renice, RowView, Rows, Slots, Spawn, Spawned, Text,
 };
 use crate::config::agent::SpecError;
 use crate::journal::{JournalError, chain_rows, find_chain};
@@ -43,6 +43,9 @@ pub(super) fn router(desk: Arc<Desk>) -> Router {
         .route("/agents/{who}/renice", post(renice))
         .route("/agents/{who}/end", post(end))
         .route("/agents/{who}/mail", post(mail))
+        .route("/agents/{who}/checkpoints", post(checkpoint))
+        .route("/checkpoints/{id}/restore", post(restore))
+        .route("/checkpoints/{id}/fork", post(fork))
         .route("/quota/{scope}", get(show_quota).post(set_quota))
         .route("/frame", get(frame));
     Router::new()
@@ -71,6 +74,8 @@ async fn spawn(State(desk): Here, Body(wanted): Body<Spawn>) -> Answer<Spawned> 
     // A program may be large while it is loaded, so few are at a time.
     let _place = desk.loading.acquire().await.map_err(|_closed| closing())?;
     let pid = bear(&desk, wanted).await?;
+    // What is told as done is on the disk first.
+    desk.kernel.sync().await.map_err(SpecError::from)?;
     let view = desk.agents.show(pid)?;
     Ok(Json(Spawned { pid, name: view.name, chain: view.chain }))
 }
@@ -118,13 +123,13 @@ async fn keep_pages(State(desk): Here, Path(who): Path<String>) -> Answer<PagesK
 async fn pause(State(desk): Here, Path(who): Path<String>) -> Answer<Done> {
     desk.open()?;
     let pid = find(&desk.agents, &who)?;
-    desk.agents.pause(pid)?;
+    desk.agents.pause(pid).await?;
     Ok(Json(Done { pid }))
 }
 
 async fn resume(State(desk): Here, Path(who): Path<String>) -> Answer<Done> {
     let pid = find(&desk.agents, &who)?;
-    desk.agents.resume(pid)?;
+    desk.agents.resume(pid).await?;
     Ok(Json(Done { pid }))
 }
 
@@ -139,7 +144,7 @@ async fn renice(
         Problem::new(Blame::Usage, sentence)
     })?;
     let pid = find(&desk.agents, &who)?;
-    desk.agents.renice(pid, priority)?;
+    desk.agents.renice(pid, priority).await?;
     Ok(Json(Done { pid }))
 }
 
@@ -152,8 +157,35 @@ async fn end(State(desk): Here, Path(who): Path<String>, Body(why): Body<Text>) 
 async fn mail(State(desk): Here, Path(who): Path<String>, Body(mail): Body<Text>) -> Answer<Done> {
     desk.open()?;
     let pid = find(&desk.agents, &who)?;
-    desk.agents.send(pid, mail.text)?;
+    desk.agents.send(pid, mail.text).await?;
     Ok(Json(Done { pid }))
+}
+
+async fn checkpoint(
+    State(desk): Here,
+    Path(who): Path<String>,
+    Body(label): Body<Text>,
+) -> Answer<Named> {
+    desk.open()?;
+    let pid = find(&desk.agents, &who)?;
+    Ok(Json(Named { id: desk.agents.checkpoint(pid, label.text).await? }))
+}
+
+async fn restore(State(desk): Here, Path(id): Path<String>) -> Answer<Done> {
+    desk.open()?;
+    Ok(Json(Done { pid: desk.agents.restore(&id).await? }))
+}
+
+async fn fork(
+    State(desk): Here,
+    Path(id): Path<String>,
+    Body(wanted): Body<Fork>,
+) -> Answer<Spawned> {
+    desk.open()?;
+    let _place = desk.loading.acquire().await.map_err(|_closed| closing())?;
+    let pid = desk.agents.fork(&id, wanted.name).await?;
+    let view = desk.agents.show(pid)?;
+    Ok(Json(Spawned { pid, name: view.name, chain: view.chain }))
 }
 
 async fn show_quota(State(desk): Here, Path(text): Path<String>) -> Answer<Quota> {
@@ -173,7 +205,7 @@ async fn set_quota(
     // Two operators at once: each change is made to what the other has left.
     let _alone = desk.limits.lock().await;
     let before = desk.agents.usage(scope)?;
-    desk.agents.set_limits(scope, change.over(before.limits))?;
+    desk.agents.set_limits(scope, change.over(before.limits)).await?;
     let usage = desk.agents.usage(scope)?;
     Ok(Json(Quota::new(text, usage, desk.window)))
 }

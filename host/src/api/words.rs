@@ -323,3 +323,18 @@ impl Problem {
         Self { blame, sentence: sentence.to_string() }
     }
 }
+
+/// The id of a checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Named {
+    /// `PID.ROW`.
+    pub id: String,
+}
+
+/// A fork to be made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fork {
+    /// What it is called; its source's name with `-fork` where it is left out.
+    pub name: Option<String>,
+}

@@ -19,7 +19,7 @@ use std::str::FromStr;
 use http::Method;
 use secrecy::{ExposeSecret, SecretString};
 
-use self::outgoing::Placeholders;
+use self::outgoing::{PREFIX, Placeholders};
 use self::scrub::Scrubber;
 use crate::capability::authority::Authority;
 use crate::capability::gate::Request;
@@ -198,7 +198,7 @@ pub fn placeholder(seed: &[u8; 32], name: &str) -> String {
     let mut hasher = blake3::Hasher::new_derive_key(PLACEHOLDER_CONTEXT);
     hasher.update(seed).update(name.as_bytes());
     let hash = hasher.finalize().to_hex();
-    format!("aos-secret-{}", &hash[..32])
+    format!("{PREFIX}{}", &hash[..32])
 }
 
 impl Secrets {

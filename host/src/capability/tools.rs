@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use serde::{Deserialize, Serialize};
+
 use crate::capability::authority::Authority;
 use crate::capability::gate::Request;
 use crate::capability::grant::Capability;
@@ -10,7 +12,7 @@ use crate::journal::Class;
 use crate::types::{Denial, MissingIn};
 
 /// The tools of a policy, by names like `files__read_file`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ToolRules {
     /// Those that may be called; empty means all.
     pub allowed: Vec<NamePattern>,

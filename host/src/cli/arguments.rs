@@ -7,7 +7,7 @@ use clap::Args;
 use super::exit::Failure;
 use crate::capability::grant::{Capability, Grant, Scope};
 use crate::capability::names::NamePattern;
-use crate::config::policy::{Policy, tool_rules};
+use crate::config::policy::{Level, Policy, settled, tool_rules};
 use crate::config::secrets::{KEY_VARIABLE, VARIABLE_PREFIX};
 use crate::config::{Bytes, Config, LimitsTable, Time, ZERO};
 use crate::kernel::{HASH_CHARS_MIN, SessionOptions};
@@ -221,10 +221,12 @@ pub fn session_options(
         let all = given.into_iter().chain(options.grants).collect();
         options.grants = policy.settle(all).map_err(Failure::usage)?;
     }
-    // The configuration's own are for everything that runs here, whatever a policy says.
+    // The configuration's own are for everything that runs here, whatever the level.
     for text in config.grants.iter().rev() {
         let grant: Grant = text.parse().map_err(Failure::usage)?;
-        options.grants.insert(0, (grant, text.clone()));
+        let read_only = policy.as_ref().is_some_and(|policy| policy.read_only);
+        let own = settled(Level::Admin, read_only, (grant, text.clone()));
+        options.grants.insert(0, own.map_err(Failure::usage)?);
     }
     granted_environment(&mut options);
     Ok(options)

@@ -168,7 +168,7 @@ async fn exported(store: &Arc<dyn Storage>, what: Exported) -> Result<Code, Fail
     }
 }
 
-fn time(micros: i64) -> String {
+pub(super) fn time(micros: i64) -> String {
     let since = Duration::from_micros(u64::try_from(micros).unwrap_or(0));
     humantime::format_rfc3339_millis(UNIX_EPOCH + since).to_string()
 }

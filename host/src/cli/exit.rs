@@ -227,7 +227,7 @@ pub fn code_of(fault: &Fault) -> Code {
             Ended::Limit(_) => Code::Limit,
             Ended::Trapped(_) | Ended::Killed(_) => Code::Tool,
             Ended::BadAnswer(_) => Code::Plugin,
-            Ended::Journal(_) | Ended::Host(_) => Code::Host,
+            Ended::Journal(_) | Ended::Diverged(_) | Ended::Host(_) => Code::Host,
         },
         Fault::Journal(_) | Fault::Storage(_) | Fault::Host(_) => Code::Host,
     }

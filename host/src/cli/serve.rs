@@ -19,6 +19,7 @@ use crate::config::agent::agent_options;
 use crate::config::{Config, Time};
 use crate::journal::{SignedHead, SigningKey};
 use crate::kernel::Kernel;
+use crate::kernel::agents::Recovered;
 use crate::sandbox::engine::Profile;
 
 #[derive(Debug, Args)]
@@ -75,9 +76,11 @@ pub async fn serve(config: &Config, arguments: &ServeArgs) -> Result<Code, Failu
         .await?;
     let anchored = Anchored::begin(config, &kernel, arguments).await?;
     let models = models(config)?;
-    let options = agent_options(config, models.clone());
+    let mut options = agent_options(config, models.clone());
+    options.resumes = true;
     let window = options.schedule.window;
-    let live_max = kernel.start_agents(options)?.live_max();
+    let agents = kernel.start_agents(options)?;
+    let (recovered, live_max) = (agents.recover().await?, agents.live_max());
     let daemon = Daemon::listen(held, config.clone(), kernel.clone(), models, window)?;
     let (store, socket) = (daemon.address().store(), daemon.address().socket());
     say(&format!(
@@ -87,6 +90,7 @@ pub async fn serve(config: &Config, arguments: &ServeArgs) -> Result<Code, Failu
         std::process::id(),
         socket.display()
     ));
+    tell(&recovered);
     let stop = async {
         signals.first().await;
         let drain = humantime::format_duration(drain);
@@ -150,6 +154,21 @@ impl<'a> Anchored<'a> {
         };
         let Self { outside, every, key, first } = self;
         keep_anchored(&**kernel.storage(), &key, outside, every, first, stop, say).await;
+    }
+}
+
+/// What became of the agents of the host before.
+fn tell(recovered: &Recovered) {
+    let Recovered { agents, stopped, orphans } = recovered;
+    let count = |n: usize| if n == 1 { "1 agent".to_owned() } else { format!("{n} agents") };
+    if *agents > 0 {
+        say(&format!("{} of before: they go on where they stood", count(*agents)));
+    }
+    if *orphans > 0 {
+        say(&format!("{} of before had lost their parents and were ended", count(*orphans)));
+    }
+    for (pid, why) in stopped {
+        say(&format!("agent {pid} stands still: {why}"));
     }
 }
 

@@ -10,6 +10,7 @@ use super::policy::{self, Level};
 use super::secrets::Vault;
 use super::{Config, LimitsTable, Time, plugins};
 use crate::capability::grant::{Capability, Grant, Scope};
+use crate::capability::secrets::missing;
 use crate::kernel::agents::{AgentOptions, FindProgram, Held, Holdings, MemoryOptions, Spawn};
 use crate::kernel::{Fault, Kernel, SessionOptions};
 use crate::model::{ModelError, Models};
@@ -155,6 +156,7 @@ impl AgentSpec {
             endpoint,
             holdings,
             context_tokens: self.context_tokens,
+            remembers: None,
         })
     }
 
@@ -198,7 +200,10 @@ impl AgentSpec {
         for (capability, pattern) in tools.chain(programs).chain(model) {
             let scope = Scope::parse(capability, &pattern);
             let scope = scope.map_err(|error| SpecError::Usage(error.to_string()))?;
-            grants.push((Grant { plugin: None, scope }, format!("{capability}:{pattern}")));
+            let given = (Grant { plugin: None, scope }, format!("{capability}:{pattern}"));
+            let level = self.permission_level.unwrap_or(Level::Admin);
+            let settled = policy::settled(level, self.read_only, given);
+            grants.push(settled.map_err(SpecError::Usage)?);
         }
         Ok(grants)
     }
@@ -209,7 +214,7 @@ async fn load(config: &Config, kernel: &Kernel, wanted: &str) -> Result<Held, Sp
     let found = plugins::find(wanted, &config.plugin_path)
         .map_err(|error| SpecError::Plugin(error.to_string()))?;
     let plugin = kernel
-        .load(&found.name, found.bytes)
+        .load_kept(&found.name, found.bytes)
         .await
         .map_err(|fault| SpecError::Plugin(format!("{}: {fault}", found.origin)))?;
     let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
@@ -228,6 +233,11 @@ pub fn agent_options(config: &Config, models: Models) -> AgentOptions {
         plugins::find(name, &folders).map(|found| found.bytes).map_err(|error| error.to_string())
     });
     let mut options = AgentOptions::new(models, find);
+    let vault = Vault::of(config);
+    options.secrets = Arc::new(move |name| match vault.value(name) {
+        Ok(value) => value.ok_or_else(|| missing(name).to_string()),
+        Err(error) => Err(error.to_string()),
+    });
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     options.schedule.workers = u16::try_from(cores).unwrap_or(u16::MAX);
     options

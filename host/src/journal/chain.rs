@@ -2,12 +2,12 @@
 
 use super::queue::Queue;
 use super::seal::seal;
-use super::{Body, Class, Closing, Journal, JournalError, Opening, Row, RowKind};
+use super::{Body, Class, Closing, History, Journal, JournalError, Opening, Row, RowKind};
 use crate::storage::{ChainId, ChainKey, Digest, NewChain, SealedRow, Texts};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What a row costs in the queue besides its texts, in bytes.
-const ROW_OVERHEAD: usize = size_of::<SealedRow>();
+pub(super) const ROW_OVERHEAD: usize = size_of::<SealedRow>();
 
 /// The place of a row in its chain, dense from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,7 +28,7 @@ struct Inner {
 
 /// The end of the chain.
 #[derive(Debug)]
-struct Tip {
+pub(super) struct Tip {
     next: u64,
     hash: Digest,
     closed: bool,
@@ -67,6 +67,35 @@ impl Chain {
         Self { journal, inner: Arc::new(Inner { key, tip: Mutex::new(tip) }) }
     }
 
+    /// Takes up a chain after the last row of its history.
+    pub(super) fn resume(journal: Journal, history: &History) -> Self {
+        let record = history.chain();
+        let id = <[u8; 16]>::try_from(&record.id[..]).unwrap_or_default();
+        let key = Arc::new(ChainKey::new(ChainId(id)));
+        key.registered(record.number);
+        let tip = Tip {
+            next: u64::try_from(history.rows()).unwrap_or(0),
+            hash: history.hash(),
+            closed: history.is_closed(),
+            scratch: Vec::with_capacity(512),
+        };
+        Self { journal, inner: Arc::new(Inner { key, tip: Mutex::new(tip) }) }
+    }
+
+    /// How many rows the chain has, those on their way too.
+    pub fn rows(&self) -> Seq {
+        Seq(self.tip().next)
+    }
+
+    /// The journal it is of.
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    pub(super) fn tip(&self) -> MutexGuard<'_, Tip> {
+        self.inner.tip.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The chain's random name.
     pub fn id(&self) -> ChainId {
         self.inner.key.id
@@ -97,7 +126,7 @@ impl Chain {
         let queue: &Queue = self.journal.queue();
         let room = queue.room(texts.bytes() + ROW_OVERHEAD).await?;
         let (seq, position) = {
-            let mut tip = self.inner.tip.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut tip = self.tip();
             if tip.closed {
                 return Err(JournalError::ChainClosed(self.id()));
             }
@@ -111,7 +140,11 @@ impl Chain {
 }
 
 impl Tip {
-    fn seal(&mut self, chain: &Chain, row: &Row<'_>, texts: Texts) -> SealedRow {
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    pub(super) fn seal(&mut self, chain: &Chain, row: &Row<'_>, texts: Texts) -> SealedRow {
         let mut sealed = SealedRow {
             chain: Arc::clone(&chain.inner.key),
             seq: i64::try_from(self.next).unwrap_or(i64::MAX),

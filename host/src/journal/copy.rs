@@ -13,8 +13,8 @@ use super::verify::{Problem, Verifier};
 use super::{JournalError, verify};
 use crate::storage::{
     Batch, Bucket, ChainHead, ChainId, ChainKey, ChainRange, ChainRecord, Digest, Durability, Hex,
-    NewChain, PAGE_BYTES_MAX, PAGE_ROWS_MAX, PairKey, RowRange, SealedRow, Storage, StorageError,
-    StoredRow, Texts,
+    NewChain, NewProcess, PAGE_BYTES_MAX, PAGE_ROWS_MAX, PairKey, ProcessChange, ProcessRange,
+    ProcessRecord, RowRange, SealedRow, Storage, StorageError, StoredRow, Texts,
 };
 use crate::types::{CallId, ComponentHash};
 use std::sync::Arc;
@@ -26,6 +26,8 @@ pub struct Copied {
     pub chains: u64,
     /// Rows that were not there before.
     pub rows: u64,
+    /// Bodies that were not there before.
+    pub bodies: u64,
     /// Pairs that were not there before, or had another value.
     pub pairs: u64,
     /// Pages of agents.
@@ -105,6 +107,8 @@ pub async fn copy(
     };
     copying.chains(source.chains).await?;
     let mut copied = copying.finish().await?;
+    copied.bodies = bodies(from, to).await?;
+    agents(from, to).await?;
     copied.pairs = pairs(from, to, replace).await?;
     copied.pages = pages::contexts(from, to).await?;
     to.append(&Batch::default(), Durability::Synced).await?;
@@ -274,6 +278,55 @@ fn sealed(chain: &Arc<ChainKey>, row: StoredRow) -> Option<SealedRow> {
 
 fn digest(bytes: &[u8]) -> Option<Digest> {
     Some(Digest(bytes.try_into().ok()?))
+}
+
+/// Copies the bodies, each checked on the way. Returns how many were not there.
+async fn bodies(from: &dyn Storage, to: &dyn Storage) -> Result<u64, CopyError> {
+    let (mut written, mut after) = (0, None);
+    loop {
+        let page = from.body_page(after).await?;
+        let Some(last) = page.last() else { return Ok(written) };
+        after = Some(last.hash);
+        let mut batch = Batch::default();
+        for body in page {
+            body.unpack().map_err(|error| {
+                let what = error.to_string();
+                let problem = Problem { chain: None, id: None, seq: None, what };
+                CopyError::Changed { place: from.name(), problem }
+            })?;
+            if !to.has_body(body.hash).await? {
+                batch.bodies.push(body);
+            }
+        }
+        written += batch.bodies.len() as u64;
+        to.append(&batch, Durability::Written).await?;
+    }
+}
+
+/// Copies the index of agents. A number that the target has given to another agent stays that
+/// one's: the chain is there, and its agent is not.
+async fn agents(from: &dyn Storage, to: &dyn Storage) -> Result<(), CopyError> {
+    let mut after = 0;
+    loop {
+        let page = from.processes(ProcessRange::After(after)).await?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = last.pid;
+        let mut batch = Batch::default();
+        for record in page {
+            let Ok(chain) = <[u8; 16]>::try_from(&record.chain[..]) else { continue };
+            let there = to.processes(ProcessRange::Only(record.pid)).await?;
+            if there.iter().any(|there| there.chain != record.chain) {
+                continue;
+            }
+            let ProcessRecord { pid, parent, resumes, ended, .. } = record;
+            let born = NewProcess { pid, chain: ChainId(chain), parent, resumes };
+            batch.processes.push(ProcessChange::Born(born));
+            if ended {
+                batch.processes.push(ProcessChange::Ended(pid));
+            }
+        }
+        to.append(&batch, Durability::Written).await?;
+    }
 }
 
 /// Copies the key-value pairs. Returns how many were written.

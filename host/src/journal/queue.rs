@@ -8,7 +8,9 @@
 //! without a timer.
 
 use super::{Class, JournalError};
-use crate::storage::{Batch, Durability, NewChain, SealedRow, StorageError};
+use crate::storage::{
+    Batch, Durability, NewChain, PackedBody, ProcessChange, SealedRow, StorageError,
+};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, Semaphore, SemaphorePermit, watch};
@@ -136,6 +138,28 @@ impl Queue {
         room.permit.forget();
         state.bytes += room.bytes;
         state.batch.rows.push(row);
+        Ok(self.pushed(state, class))
+    }
+
+    /// Queues rows that belong together, with their bodies: no commit parts them.
+    pub(super) fn push_group(
+        &self,
+        rows: Vec<SealedRow>,
+        bodies: Vec<PackedBody>,
+        processes: Vec<ProcessChange>,
+        room: Room<'_>,
+        class: Class,
+    ) -> Result<u64, JournalError> {
+        let mut state = self.lock();
+        if state.closing {
+            drop(state);
+            return Err(self.ended());
+        }
+        room.permit.forget();
+        state.bytes += room.bytes;
+        state.batch.rows.extend(rows);
+        state.batch.bodies.extend(bodies);
+        state.batch.processes.extend(processes);
         Ok(self.pushed(state, class))
     }
 

@@ -51,6 +51,12 @@ words! {
         Verdict = "verdict",
         /// An effect or call has ended; the body says how.
         Outcome = "outcome",
+        /// An agent asked something that takes a while; its answer comes after it.
+        Asked = "asked",
+        /// What an agent asked, and the answer that it got: what a replay is made of.
+        Answered = "answered",
+        /// Something happened to an agent: mail, a child's end, what an operator did.
+        Noted = "noted",
         /// A program was stopped: a trap or a limit.
         Fault = "fault",
         /// The last row of a chain: how it ended and what it used.
@@ -169,7 +175,8 @@ pub struct Closing<'a> {
 }
 
 impl Closing<'_> {
-    pub(super) fn body(&self) -> serde_json::Value {
+    /// The row's body.
+    pub fn body(&self) -> serde_json::Value {
         serde_json::json!({ "outcome": self.outcome, "usage": self.usage })
     }
 }

@@ -4,6 +4,8 @@
 //! its model and its children are reached through its own gate; its rows are one chain.
 
 mod birth;
+mod charter;
+mod checkpoint;
 mod death;
 mod desk;
 mod family;
@@ -12,9 +14,13 @@ mod inference;
 mod memory;
 mod operate;
 mod paging;
+mod past;
+mod player;
 mod process;
 mod reason;
 mod recall_tools;
+mod record;
+mod recovery;
 mod summary;
 mod tools;
 
@@ -23,14 +29,23 @@ use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use secrecy::SecretString;
+
+pub use self::checkpoint::{Checkpoint, checkpoints};
+pub use self::memory::Setting;
 pub use self::operate::OperateError;
+pub(super) use self::past::Past;
+pub(super) use self::player::{Played, Player};
 pub use self::process::Holdings;
+pub use self::recovery::Recovered;
 pub use self::tools::Held;
 
 use self::process::Process;
+use self::recovery::Stopped;
 use super::executor::Executor;
 pub use super::executor::Latency;
 use super::{Fault, Kernel, Parts, Plugin};
+use crate::capability::secrets::missing;
 use crate::model::{Endpoint, Models};
 use crate::pager::{Factor, Tokenizer};
 use crate::sandbox::Ended;
@@ -41,6 +56,10 @@ use crate::types::{LimitHit, Pid};
 /// Finds a program by name, for agents that spawn others: its bytes, or why there is none.
 pub type FindProgram = Arc<dyn Fn(&str) -> Result<Vec<u8>, String> + Send + Sync>;
 
+/// Finds the value of a secret that an agent was granted, when it is started again: or why there is
+/// none, in a sentence without it.
+pub type FindSecret = Arc<dyn Fn(&str) -> Result<SecretString, String> + Send + Sync>;
+
 /// What agents of this host may be and use.
 #[derive(Clone)]
 pub struct AgentOptions {
@@ -50,6 +69,8 @@ pub struct AgentOptions {
     pub models: Models,
     /// Where spawned programs come from.
     pub programs: FindProgram,
+    /// Where secrets of agents that are started again come from: nowhere unless said.
+    pub secrets: FindSecret,
     /// Calls in flight per provider.
     pub model_slots: u32,
     /// Children of one agent that live or whose end it has not been told of.
@@ -69,6 +90,10 @@ pub struct AgentOptions {
     pub live_max: u32,
     /// Agents that have ended and are still shown.
     pub exited_max: usize,
+    /// Whether a later host takes its agents up where they stood.
+    pub resumes: bool,
+    /// Agents whose journals are played back at once.
+    pub replays_max: usize,
 }
 
 /// Guests that are left to the tools of agents, however many agents there are.
@@ -84,6 +109,7 @@ impl AgentOptions {
             schedule: Options::default(),
             models,
             programs,
+            secrets: Arc::new(|name| Err(missing(name).to_string())),
             model_slots: 64,
             children_max: 1_000,
             mailbox_max: 1_000,
@@ -93,6 +119,8 @@ impl AgentOptions {
             resident_bytes_max: 2 << 30,
             live_max: instances_max().saturating_sub(TOOL_INSTANCES).max(1),
             exited_max: 1_024,
+            resumes: false,
+            replays_max: 64,
         }
     }
 }
@@ -118,6 +146,8 @@ pub struct Spawn {
     pub holdings: Holdings,
     /// Tokens of its prompts; none for what its model's window leaves.
     pub context_tokens: Option<u64>,
+    /// How it remembered, where it lived before; none for a new one.
+    pub remembers: Option<Setting>,
 }
 
 /// How an agent remembers.
@@ -167,6 +197,10 @@ struct Own {
     factors: Mutex<HashMap<String, Factor>>,
     /// One permit for each guest that may be there.
     live: tokio::sync::Semaphore,
+    /// One permit for each journal that is played back.
+    replays: Arc<tokio::sync::Semaphore>,
+    /// Programs that agents run or ran, by their hashes.
+    loaded: Mutex<HashMap<String, Weak<Plugin>>>,
     live_max: u32,
     table: Mutex<Table>,
     /// The names of providers; their places are their numbers.
@@ -177,7 +211,11 @@ struct Own {
 #[derive(Default)]
 struct Table {
     processes: BTreeMap<Pid, Arc<Process>>,
+    /// The numbers that are left of those that were taken.
     next_pid: u64,
+    pids_end: u64,
+    /// Agents that could not be taken up, each with its chain and the reason.
+    stopped: BTreeMap<Pid, Stopped>,
     /// In the order of their ends.
     exited: VecDeque<Pid>,
     /// Agents are being ended for good: none is born any more.
@@ -214,6 +252,8 @@ impl Agents {
                     .min(tokio::sync::Semaphore::MAX_PERMITS),
             ),
             live_max: live,
+            replays: Arc::new(tokio::sync::Semaphore::new(options.replays_max.max(1))),
+            loaded: Mutex::default(),
             table: Mutex::default(),
             providers: Mutex::default(),
             runtime: tokio::runtime::Handle::current(),
@@ -264,7 +304,19 @@ impl Agents {
     async fn program(&self, name: &str) -> Result<Arc<Plugin>, String> {
         let bytes = (self.options.programs)(name)?;
         let kernel = self.kernel();
-        kernel.load(name, bytes).await.map_err(|fault| fault.to_string())
+        kernel.load_kept(name, bytes).await.map_err(|fault| fault.to_string())
+    }
+
+    /// A program that some agent has loaded already.
+    fn loaded(&self, hash: &str) -> Option<Arc<Plugin>> {
+        let loaded = self.own.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        loaded.get(hash).and_then(Weak::upgrade)
+    }
+
+    fn remember_loaded(&self, plugin: &Arc<Plugin>) {
+        let mut loaded = self.own.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        loaded.retain(|_, plugin| plugin.strong_count() > 0);
+        loaded.insert(plugin.program().hash.to_string(), Arc::downgrade(plugin));
     }
 
     /// What was learnt of a model's count; new agents begin with it.

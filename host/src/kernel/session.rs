@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use secrecy::SecretString;
 use serde_json::json;
@@ -72,15 +71,6 @@ pub struct SessionOptions {
     pub progress: Option<Progress>,
 }
 
-/// What one call is made with besides its arguments.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Terms {
-    /// Less wall time than the session gives.
-    pub(super) timeout: Option<Duration>,
-    /// The row of the chain in which a model's reply asked for it.
-    pub(super) asked_by: Option<u64>,
-}
-
 /// One caller and one plugin. Dropped without [`crate::kernel::Kernel::close_session`] it leaves
 /// a chain without an end, as a crash would.
 #[derive(Debug)]
@@ -93,6 +83,17 @@ pub struct Session {
     total: std::sync::Mutex<Usage>,
     denials: std::sync::Mutex<Vec<Denial>>,
     limit: std::sync::Mutex<Option<LimitHit>>,
+}
+
+/// Where a call of an agent comes from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Origin {
+    /// Its number, which a call that is sent again after a crash keeps.
+    pub(super) id: CallId,
+    /// Its place in the question that it is part of.
+    pub(super) member: u32,
+    /// The row of the chain in which a model's reply asked for it.
+    pub(super) asked_by: Option<u64>,
 }
 
 /// A call that was taken on, with its gate.
@@ -225,33 +226,41 @@ impl Session {
         &self,
         tool: &Definition,
         arguments: &str,
-        asked_by: Option<u64>,
+        origin: Option<Origin>,
     ) -> Result<Call, JournalError> {
         // What may not happen twice is on the disk before it happens once.
         let again = tool.behaviour.read_only || tool.behaviour.idempotent;
         let class = if again { Class::Queued } else { Class::Synced };
-        self.accept(&tool.name, arguments, asked_by, class).await
+        let id = origin.map_or_else(CallId::fresh, |origin| origin.id);
+        let more = match origin {
+            Some(Origin { member, asked_by, .. }) => {
+                let by = asked_by.map(|row| format!(r#","asked_by":{row}"#)).unwrap_or_default();
+                format!(r#","member":{member},"again":{again}{by}"#)
+            }
+            None => String::new(),
+        };
+        self.accept(id, &tool.name, arguments, &more, class).await
     }
 
     /// Takes a run of a command on.
     pub(super) async fn accept_run(&self, arguments: &[String]) -> Result<Call, JournalError> {
-        self.accept("run", &arguments.join("\0"), None, Class::Queued).await
+        let (id, arguments) = (CallId::fresh(), arguments.join("\0"));
+        self.accept(id, "run", &arguments, "", Class::Queued).await
     }
 
+    /// `more` is what else its row says, as JSON that goes on an object.
     async fn accept(
         &self,
+        id: CallId,
         target: &str,
         arguments: &str,
-        asked_by: Option<u64>,
+        more: &str,
         class: Class,
     ) -> Result<Call, JournalError> {
-        let id = CallId::fresh();
         // The hash proves which arguments they were; they themselves may hold secrets.
         let hash = blake3::hash(arguments.as_bytes());
-        // The row of this chain in which the model's reply asked for it.
-        let asked_by = asked_by.map(|row| format!(",\"asked_by\":{row}")).unwrap_or_default();
         let body = format!(
-            r#"{{"arguments_blake3":"{}","arguments_bytes":{}{asked_by}}}"#,
+            r#"{{"arguments_blake3":"{}","arguments_bytes":{}{more}}}"#,
             hash.to_hex(),
             arguments.len()
         );

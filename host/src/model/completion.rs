@@ -45,7 +45,7 @@ pub enum Stop {
 
 /// Tokens of a call, by price class. The classes of input are disjoint: all of the prompt is
 /// `input + cache_read + cache_write`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct TokenUsage {
     /// Prompt tokens that were neither read from nor written to a cache.
     pub input: u64,

@@ -26,6 +26,8 @@ pub use embed::Embeddings;
 #[derive(Clone)]
 pub struct Endpoint {
     inner: Arc<Inner>,
+    /// How it was asked for.
+    address: Arc<str>,
 }
 
 struct Inner {
@@ -82,7 +84,7 @@ impl Shared {
 const BREAKPOINTS_MAX: usize = 4;
 
 /// How a provider caches the beginnings of prompts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Caching {
     /// Breakpoints of one request at most; 0 where it caches by itself.
     pub breakpoints_max: usize,
@@ -106,7 +108,8 @@ impl Endpoint {
         let model = remote.model.as_deref().unwrap_or("(first listed)");
         let (name, provider) = (format!("{provider}/{model}"), provider.to_owned());
         let route = Route::Remote(Box::new(remote));
-        Self { inner: Arc::new(Inner { name, provider, facts, route, options }) }
+        let address = name.as_str().into();
+        Self { inner: Arc::new(Inner { name, provider, facts, route, options }), address }
     }
 
     pub(super) fn scripted(
@@ -116,7 +119,19 @@ impl Endpoint {
     ) -> Self {
         let (name, provider) = (script.name().to_owned(), "script".to_owned());
         let route = Route::Script(script);
-        Self { inner: Arc::new(Inner { name, provider, facts, route, options }) }
+        let address = name.as_str().into();
+        Self { inner: Arc::new(Inner { name, provider, facts, route, options }), address }
+    }
+
+    /// The same endpoint, asked for as this.
+    pub(super) fn asked_for(mut self, address: &str) -> Self {
+        self.address = address.into();
+        self
+    }
+
+    /// What [`Models::resolve`](super::Models::resolve) gives this endpoint for, also another day.
+    pub fn address(&self) -> &str {
+        &self.address
     }
 
     /// `provider/model`; `script/NAME` for a script.

@@ -109,11 +109,18 @@ impl Models {
     /// set), or `BadRequest` for a script that is wrong.
     pub fn resolve(&self, name: Option<&str>) -> Result<Endpoint, ModelError> {
         match name {
-            None => self.first_configured(),
-            Some(name) => match name.strip_prefix("script:") {
-                Some(path) => self.script(Path::new(path)),
-                None => self.named(name),
-            },
+            None => {
+                let first = self.first_configured()?;
+                let provider = first.provider().to_owned();
+                Ok(first.asked_for(&provider))
+            }
+            Some(name) => {
+                let found = match name.strip_prefix("script:") {
+                    Some(path) => self.script(Path::new(path)),
+                    None => self.named(name),
+                };
+                Ok(found?.asked_for(name))
+            }
         }
     }
 

@@ -12,7 +12,7 @@ use crate::types::LimitHit;
 const MIB: u64 = 1 << 20;
 
 /// The limits of one run. Each is a number with a flag of the same name.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Limits {
     /// Sum of all linear memories and tables of the store, in bytes.
     pub memory_bytes: u64,

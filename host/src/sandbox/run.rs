@@ -36,6 +36,9 @@ pub enum Ended {
     /// Somebody ended it: who, and why.
     #[error("{0}")]
     Killed(String),
+    /// What it asks is not what its journal has: both sides.
+    #[error("its journal cannot be replayed: {0}")]
+    Diverged(String),
     /// The host could not start it.
     #[error("the host could not run it: {0}")]
     Host(String),
@@ -55,7 +58,7 @@ pub struct Finished<T> {
 
 impl<T> Finished<T> {
     /// An end without a run.
-    fn at_once(result: Result<T, Ended>) -> Self {
+    pub(crate) fn at_once(result: Result<T, Ended>) -> Self {
         Self { result, usage: Usage::default(), refused: None }
     }
 }

@@ -28,6 +28,7 @@ use crate::sandbox::host::filesystem::Preopens;
 use crate::sandbox::host::http::GatedHttp;
 use crate::sandbox::host::keyvalue::Buckets;
 use crate::sandbox::host::open_files::{OpenFiles, Place};
+use crate::sandbox::host::random::AgentRandom;
 use crate::sandbox::host::sockets;
 use crate::sandbox::limits::{LimitName, Limits, MemoryLimiter};
 use crate::sandbox::meter::Meter;
@@ -54,6 +55,7 @@ pub struct State {
     pub(crate) resolver: Arc<dyn Resolver>,
     /// Who answers an agent; none for a tool.
     pub(crate) desk: Option<Arc<dyn Desk>>,
+    agent_clock: Option<AgentClock>,
     /// Datagrams that may be on their way at once.
     pub(crate) datagrams: Arc<Semaphore>,
     pub(crate) open_files: OpenFiles,
@@ -91,6 +93,17 @@ pub enum Input {
     Bytes(bytes::Bytes),
 }
 
+/// What an agent sees of time and chance, so that a replay sees it again.
+#[derive(Clone, Debug)]
+pub struct Fate {
+    /// Its clock.
+    pub clock: AgentClock,
+    /// Its random numbers.
+    pub random: AgentRandom,
+    /// What they came from at first.
+    pub seed: [u8; 32],
+}
+
 /// Everything that one instance starts from.
 pub struct Setup {
     /// The gate of this call.
@@ -118,7 +131,7 @@ pub struct Setup {
     /// Who answers its questions, where it is an agent.
     pub desk: Option<Arc<dyn Desk>>,
     /// An agent's clock and the seed of its random numbers, so that a replay sees them again.
-    pub fate: Option<(AgentClock, [u8; 32])>,
+    pub fate: Option<Fate>,
     /// Its turns on the processor, where a scheduler gives them; else every guest takes 10 ms.
     pub turn: Option<Arc<Turn>>,
 }
@@ -239,6 +252,7 @@ impl State {
             config: ConfigValues::new(&setup.config),
             buckets: Buckets::new(Arc::clone(gate), Arc::clone(&services.storage), identity),
             desk: setup.desk.clone(),
+            agent_clock: setup.fate.as_ref().map(|fate| fate.clock.clone()),
             gate: Arc::clone(gate),
             resolver,
             datagrams: Arc::new(Semaphore::new(sockets::p3::DATAGRAMS_MAX)),
@@ -275,15 +289,9 @@ fn wasi(
             wasi.stdin(pipe(bytes));
         }
     }
-    if let Some((clock, seed)) = fate {
+    if let Some(Fate { clock, random, seed }) = fate {
         wasi.monotonic_clock(clock.clone()).wall_clock(clock);
-        // Both kinds are told apart, and neither is a secret of the host's.
-        let random = |stream| {
-            let mut random = ChaCha12Rng::from_seed(seed);
-            random.set_stream(stream);
-            random
-        };
-        wasi.secure_random(random(0)).insecure_random(random(1));
+        wasi.secure_random(random.secure()).insecure_random(random.insecure());
         wasi.insecure_random_seed(u128::from_le_bytes(
             seed.first_chunk().copied().unwrap_or_default(),
         ));
@@ -310,6 +318,11 @@ fn pipe(bytes: bytes::Bytes) -> impl StdinStream {
 }
 
 impl State {
+    /// Whether it is an agent's, whose journal is played back.
+    pub(crate) fn replays(&self) -> bool {
+        self.agent_clock.as_ref().is_some_and(AgentClock::replays)
+    }
+
     /// True when one more file or socket would be too many. Each of them is one of the process's,
     /// and a neighbour that finds none left has noticed.
     pub(crate) fn has_open_files_max(&mut self) -> bool {

@@ -172,6 +172,18 @@ pub enum Event {
         /// What it was charged.
         charged: Amounts,
     },
+    /// What a scope of an agent that a host took up again was charged before, with all that hold
+    /// it; what is younger than a window counts in the windows too.
+    RecoveredUse {
+        /// The agent, or its tree for what its children used that are over.
+        scope: Scope,
+        /// What was charged.
+        charged: Amounts,
+        /// Nanoseconds since then.
+        age_ns: u64,
+        /// Nanoseconds of wall time that the agent had lived.
+        wall_ns: u64,
+    },
     /// After a restore and its records: reservations that are still open are charged in full, each
     /// with an [`Action::Settled`].
     RecoveryEnded,

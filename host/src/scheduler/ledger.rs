@@ -133,6 +133,14 @@ impl Ledger {
         });
     }
 
+    /// What was charged so long ago, under an earlier host.
+    pub(super) fn recall(&mut self, own: MeterId, charged: Amounts, age_ns: u64, now: Moment) {
+        self.upward(own, |meter, width| {
+            meter.total = meter.total.plus(charged);
+            meter.window.recall(width, now, age_ns, charged);
+        });
+    }
+
     /// An agent and its tree were used for so long.
     pub(super) fn add_wall(&mut self, own: MeterId, ns: u64) {
         let tree = self.meter(own).parent;

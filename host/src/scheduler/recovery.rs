@@ -80,6 +80,22 @@ impl Scheduler {
         Ok(())
     }
 
+    /// Nobody waits for what is charged here: it comes before the agent's first call.
+    pub(super) fn recover_use(
+        &mut self,
+        scope: Scope,
+        charged: Amounts,
+        age_ns: u64,
+        wall_ns: u64,
+    ) -> Result<(), Misuse> {
+        let meter = self.ledger.find(scope).ok_or(Misuse::NoScope(scope))?;
+        self.ledger.recall(meter, charged, age_ns, self.now);
+        if wall_ns > 0 {
+            self.ledger.add_wall(meter, wall_ns);
+        }
+        Ok(())
+    }
+
     pub(super) fn end_recovery(&mut self, actions: &mut Vec<Action>) {
         for (ticket, orphan) in std::mem::take(&mut self.recovered) {
             let charged = orphan.reserved;

@@ -25,6 +25,11 @@ pub(crate) async fn run<F: Future<Output = Arc<dyn Storage>>>(open: impl Fn() ->
     pages_are_written_read_and_written_again(&*open().await).await;
     contexts_are_found_by_name_number_and_id(&*open().await).await;
     many_pages_come_in_bounded_answers(&*open().await).await;
+    bodies_are_stored_once_and_come_back(&*open().await).await;
+    a_failed_batch_leaves_no_body(&*open().await).await;
+    bodies_come_in_pages(&*open().await).await;
+    agents_are_indexed_with_their_rows(&*open().await).await;
+    pids_are_never_given_twice(&*open().await).await;
     nothing_is_answered_after_close(&*open().await).await;
 }
 
@@ -51,7 +56,7 @@ pub(crate) fn row(chain: &NewChain, seq: i64, body: &str) -> SealedRow {
 
 fn batch(chain: &NewChain, rows: impl IntoIterator<Item = i64>) -> Batch {
     let rows = rows.into_iter().map(|seq| row(chain, seq, "{}")).collect();
-    Batch { opened: vec![chain.clone()], rows }
+    Batch { opened: vec![chain.clone()], rows, ..Batch::default() }
 }
 
 async fn all_rows(store: &dyn Storage, chain: i64) -> Vec<StoredRow> {
@@ -127,7 +132,7 @@ async fn batches_of_every_size_are_written_whole(store: &dyn Storage) {
     let mut next = 1;
     for (index, size) in [1, 2, 15, 16, 17, 63, 64, 65, 200].into_iter().enumerate() {
         let rows = (next..next + size).map(|seq| row(&chain, seq, "{}")).collect();
-        let batch = Batch { opened: Vec::new(), rows };
+        let batch = Batch { opened: Vec::new(), rows, ..Batch::default() };
         let synced = if index % 2 == 0 { Durability::Synced } else { Durability::Written };
         store.append(&batch, synced).await.unwrap();
         next += size;
@@ -142,7 +147,7 @@ async fn pages_end_by_rows_and_by_bytes(store: &dyn Storage) {
     let large = "x".repeat(1 << 20);
     let rows = (0..12).map(|seq| row(&b, seq, &large)).collect();
     let opened = vec![b.clone()];
-    store.append(&Batch { opened, rows }, Durability::Written).await.unwrap();
+    store.append(&Batch { opened, rows, ..Batch::default() }, Durability::Written).await.unwrap();
     let all = RowRange { from: (i64::MIN, i64::MIN), until_chain: i64::MAX };
     let page = store.rows(all, usize::MAX).await.unwrap();
     assert_eq!(page.len(), PAGE_ROWS_MAX);
@@ -272,6 +277,7 @@ fn pages_of(id: u8, name: &str, numbers: std::ops::Range<u64>) -> PageBatch {
             .map(|number| PageRecord { number, hash: hash(number), record: "{}".into() })
             .collect(),
         contents: numbers.map(|number| (hash(number), vec![7; 8])).collect(),
+        pages_end: None,
     }
 }
 
@@ -291,10 +297,16 @@ async fn pages_are_written_read_and_written_again(store: &dyn Storage) {
     store.put(&batch).await.unwrap();
     assert_eq!(store.read(id, 2).await.unwrap()[0].0, batch.pages[2]);
     let context = store.contexts(Contexts::Of(1)).await.unwrap().remove(0);
-    let expected = ContextRecord { layout: "[0]".into(), ..batch.context };
+    let expected = ContextRecord { layout: "[0]".into(), ..batch.context.clone() };
     assert_eq!(context, expected);
     assert_eq!(store.content(batch.pages[0].hash).await.unwrap(), Some(vec![7; 8]));
     assert_eq!(store.content(Digest([9; 32])).await.unwrap(), None);
+    // Of an agent that went back what came after is no more; of the others it stays.
+    store.put(&pages_of(4, "other", 0..3)).await.unwrap();
+    let back = PageBatch { pages: Vec::new(), pages_end: Some(1), ..batch.clone() };
+    store.put(&back).await.unwrap();
+    assert_eq!(store.read(id, 0).await.unwrap().len(), 1);
+    assert_eq!(store.read(ChainId([4; 16]), 0).await.unwrap().len(), 3);
     // A page whose content is missing is told as such.
     let mut lost = pages_of(2, "b", 5..6);
     lost.contents.clear();
@@ -337,4 +349,106 @@ async fn nothing_is_answered_after_close(store: &dyn Storage) {
     store.close().await.unwrap();
     store.append(&batch(&chain(1), [0]), Durability::Written).await.unwrap_err();
     store.head().await.unwrap_err();
+}
+
+fn packed(content: &[u8]) -> PackedBody {
+    PackedBody::pack(content).unwrap()
+}
+
+async fn bodies_are_stored_once_and_come_back(store: &dyn Storage) {
+    let (small, large) = (packed(b""), packed(&vec![b'x'; 3 << 20]));
+    let chain = chain(1);
+    let mut first = batch(&chain, [0]);
+    first.bodies = vec![small.clone(), large.clone(), small.clone()];
+    store.append(&first, Durability::Written).await.unwrap();
+    // Another writer's frame of the same content is as good as the first.
+    let other = PackedBody { packed: false, bytes: vec![b'x'; 3 << 20].into(), ..large.clone() };
+    let again = Batch { bodies: vec![other], ..Batch::default() };
+    store.append(&again, Durability::Synced).await.unwrap();
+    let missing = Digest([9; 32]);
+    let mut found = store.bodies(&[large.hash, missing, small.hash]).await.unwrap();
+    found.sort_by_key(|body| body.size);
+    assert_eq!(found, [small.clone(), large.clone()]);
+    assert_eq!(found[1].unpack().unwrap().len(), 3 << 20);
+    assert!(store.has_body(small.hash).await.unwrap() && !store.has_body(missing).await.unwrap());
+    assert_eq!(store.bodies(&[missing]).await.unwrap(), []);
+    assert_eq!(store.bodies(&[]).await.unwrap(), []);
+}
+
+async fn a_failed_batch_leaves_no_body(store: &dyn Storage) {
+    let nowhere = chain(7);
+    let mut wrong = Batch { rows: vec![row(&nowhere, 0, "{}")], ..Batch::default() };
+    wrong.bodies = vec![packed(b"content")];
+    store.append(&wrong, Durability::Written).await.unwrap_err();
+    assert!(!store.has_body(packed(b"content").hash).await.unwrap());
+}
+
+async fn bodies_come_in_pages(store: &dyn Storage) {
+    let contents: Vec<Vec<u8>> = (0..7_u8).map(|n| noise(n, 1 << 20)).collect();
+    let mut expected: Vec<PackedBody> = contents.iter().map(|content| packed(content)).collect();
+    let all = Batch { bodies: expected.clone(), ..Batch::default() };
+    store.append(&all, Durability::Written).await.unwrap();
+    expected.sort_by_key(|body| body.hash.0);
+    let (mut found, mut pages): (Vec<PackedBody>, _) = (Vec::new(), 0);
+    loop {
+        let page = store.body_page(found.last().map(|body| body.hash)).await.unwrap();
+        assert!(page.len() <= 4 + 1, "{}", page.len());
+        if page.is_empty() {
+            break;
+        }
+        pages += 1;
+        found.extend(page);
+    }
+    assert!(pages > 1 && found == expected);
+    let hashes: Vec<Digest> = expected.iter().map(|body| body.hash).collect();
+    let some = store.bodies(&hashes).await.unwrap();
+    assert!((1..expected.len()).contains(&some.len()), "{}", some.len());
+}
+
+fn noise(seed: u8, bytes: usize) -> Vec<u8> {
+    let mut noise = vec![0; bytes];
+    blake3::Hasher::new().update(&[seed]).finalize_xof().fill(&mut noise);
+    noise
+}
+
+fn born(pid: u64, chain: &NewChain, parent: u64, resumes: bool) -> ProcessChange {
+    ProcessChange::Born(NewProcess { pid, chain: chain.key.id, parent, resumes })
+}
+
+async fn agents_are_indexed_with_their_rows(store: &dyn Storage) {
+    let (a, b, c) = (chain(1), chain(2), chain(3));
+    let mut both = batch(&a, [0]);
+    both.opened.push(b.clone());
+    both.rows.push(row(&b, 0, ""));
+    both.processes = vec![born(5, &a, 0, true), born(6, &b, 5, true)];
+    store.append(&both, Durability::Written).await.unwrap();
+    let mut third = batch(&c, [0]);
+    third.processes = vec![born(7, &c, 0, false), born(5, &c, 0, false)];
+    store.append(&third, Durability::Written).await.unwrap();
+    let pids = async |range| -> Vec<(u64, i64, bool)> {
+        let found = store.processes(range).await.unwrap();
+        found.iter().map(|found| (found.pid, found.number, found.ended)).collect()
+    };
+    assert_eq!(pids(ProcessRange::LiveAfter(0)).await, [(5, 1, false), (6, 2, false)]);
+    let ended = Batch { processes: vec![ProcessChange::Ended(5)], ..Batch::default() };
+    store.append(&ended, Durability::Written).await.unwrap();
+    assert_eq!(pids(ProcessRange::LiveAfter(0)).await, [(6, 2, false)]);
+    assert_eq!(pids(ProcessRange::After(5)).await, [(6, 2, false), (7, 3, false)]);
+    assert_eq!(pids(ProcessRange::Only(5)).await, [(5, 1, true)]);
+    assert_eq!(pids(ProcessRange::Only(4)).await, []);
+    let six = store.processes(ProcessRange::Only(6)).await.unwrap().remove(0);
+    assert_eq!((six.chain, six.parent, six.resumes), (b.key.id.0.to_vec(), 5, true));
+}
+
+async fn pids_are_never_given_twice(store: &dyn Storage) {
+    assert_eq!(store.take_pids(1).await.unwrap(), 1);
+    assert_eq!(store.take_pids(16).await.unwrap(), 2);
+    assert_eq!(store.take_pids(1).await.unwrap(), 18);
+    // One that came by a copy counts too.
+    let chain = chain(1);
+    let mut copied = batch(&chain, [0]);
+    copied.processes = vec![born(100, &chain, 0, true)];
+    store.append(&copied, Durability::Written).await.unwrap();
+    assert_eq!(store.take_pids(2).await.unwrap(), 101);
+    assert_eq!(store.take_pids(1).await.unwrap(), 103);
 }

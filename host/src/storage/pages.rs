@@ -50,6 +50,9 @@ pub struct PageBatch {
     pub pages: Vec<PageRecord>,
     /// Contents by their hashes; those that are there stay as they are.
     pub contents: Vec<(Digest, Vec<u8>)>,
+    /// How many pages the context has now: those from this number on are dropped, as an agent
+    /// that went back has fewer. None drops none.
+    pub pages_end: Option<u64>,
 }
 
 /// Which contexts.

@@ -26,6 +26,7 @@
 mod append;
 mod connect;
 mod documents;
+mod durable;
 mod keyvalue;
 mod open;
 mod pages;

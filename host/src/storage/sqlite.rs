@@ -14,6 +14,7 @@
 
 mod append;
 mod documents;
+mod durable;
 mod keyvalue;
 mod open;
 mod pages;

@@ -134,10 +134,17 @@ fn root_of<'a>(
     write: bool,
     path: &str,
 ) -> Option<(usize, &'a PathRoot)> {
-    let roots = ceiling.iter().enumerate().filter_map(|(at, (grant, _))| match &grant.scope {
-        Scope::Write(root) => Some((at, root)),
-        Scope::Read(root) if !write => Some((at, root)),
-        _ => None,
+    let roots = ceiling.iter().enumerate().filter_map(|(at, (grant, _))| {
+        if let Scope::Write(root) = &grant.scope {
+            return Some((at, root));
+        }
+        match &grant.scope {
+            Scope::Read(root) if !write => Some((at, root)),
+            Scope::Read(_) | Scope::Write(_) => None,
+            Scope::Net(_) | Scope::Tcp(_) | Scope::Udp(_) => None,
+            Scope::Env(_) | Scope::Config(_) | Scope::KeyValue(_) | Scope::Secret(_) => None,
+            Scope::Tool(_) | Scope::Model(_) | Scope::Spawn(_) => None,
+        }
     });
     let holding = roots.filter(|(_, root)| {
         // A list that was cut means everything below.
@@ -172,13 +179,15 @@ fn of_folders(folders: BTreeMap<(usize, bool), Folder>, uses: &mut Uses) {
 fn narrowed(capability: &str, target: &str, ceiling: &[(Grant, String)]) -> Vec<String> {
     let exact = |name: &str| vec![format!("{capability}:{name}")];
     let named = |name: &str| -> Vec<String> {
-        let holds = ceiling.iter().any(|(grant, _)| match &grant.scope {
-            Scope::Env(pattern) | Scope::Config(pattern) | Scope::KeyValue(pattern) => {
-                grant.scope_name() == capability && pattern.matches(name)
-            }
-            _ => false,
-        });
-        if holds { exact(name) } else { Vec::new() }
+        let holds = |(grant, _): &(Grant, String)| {
+            let (Scope::Env(pattern) | Scope::Config(pattern) | Scope::KeyValue(pattern)) =
+                &grant.scope
+            else {
+                return false;
+            };
+            grant.scope_name() == capability && pattern.matches(name)
+        };
+        if ceiling.iter().any(holds) { exact(name) } else { Vec::new() }
     };
     match capability {
         "env" | "config" => named(target),
@@ -220,13 +229,12 @@ fn sockets(capability: &str, target: &str, ceiling: &[(Grant, String)]) -> Vec<S
     let (host, port) = target.rsplit_once(':').unwrap_or((target, ""));
     let port: Option<u16> = port.parse().ok();
     let Ok(host) = Host::parse_bare(host.trim_matches(['[', ']'])) else { return Vec::new() };
-    let opens = |grant: &Grant| match &grant.scope {
-        Scope::Tcp(pattern) | Scope::Udp(pattern) if grant.scope_name() == capability => {
-            let port = port.is_none_or(|port| pattern.matches_port(port));
-            let named = host.address().is_none_or(|address| pattern.matches_address(address));
-            port && named && (host.name().is_none() || pattern.matches_name(&host))
-        }
-        _ => false,
+    let opens = |grant: &Grant| {
+        let (Scope::Tcp(pattern) | Scope::Udp(pattern)) = &grant.scope else { return false };
+        let port = port.is_none_or(|port| pattern.matches_port(port));
+        let named = host.address().is_none_or(|address| pattern.matches_address(address));
+        let name = host.name().is_none() || pattern.matches_name(&host);
+        grant.scope_name() == capability && port && named && name
     };
     let lines = ceiling.iter().filter(|(grant, _)| opens(grant)).map(|(_, text)| text.clone());
     lines.collect()
@@ -242,9 +250,9 @@ fn drop_covered(uses: &mut Uses) {
     let of_secret = |line: &str| {
         let place = line.strip_prefix("net:").and_then(request);
         place.is_some_and(|(method, target)| {
-            grants.iter().any(|(_, grant)| match &grant.scope {
-                Scope::Secret(SecretPattern { place, .. }) => place.matches(&method, &target),
-                _ => false,
+            grants.iter().any(|(_, grant)| {
+                matches!(&grant.scope, Scope::Secret(SecretPattern { place, .. })
+                    if place.matches(&method, &target))
             })
         })
     };
@@ -282,7 +290,8 @@ pub fn wanted_line(capability: &str, target: &str) -> String {
 
 fn write(plugin: &str, run: &str, uses: &Uses, denied: &[(String, i64)]) -> String {
     let grants = uses.0.keys().filter_map(|line| line.parse::<Grant>().ok());
-    let level = grants.map(|grant| Level::of(&grant)).max().unwrap_or(Level::Restricted);
+    // Limits are not recorded: below this level they would be less than the run had.
+    let level = grants.map(|grant| Level::of(&grant)).fold(Level::Standard, Level::max);
     let mut text = format!(
         "# What run {run} of {} needed; each line with the rows that used it.\n\
          permission_level = \"{level}\"\n\n[grants]\nallow = [\n",

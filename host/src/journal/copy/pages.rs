@@ -19,8 +19,12 @@ pub(super) async fn contexts(from: &dyn Storage, to: &dyn Storage) -> Result<u64
                 let done = read.is_empty();
                 next = read.last().map_or(next, |(page, _)| page.number.saturating_add(1));
                 copied += read.len() as u64;
-                let mut batch =
-                    PageBatch { context: context.clone(), pages: Vec::new(), contents: Vec::new() };
+                let mut batch = PageBatch {
+                    context: context.clone(),
+                    pages: Vec::new(),
+                    contents: Vec::new(),
+                    pages_end: None,
+                };
                 for (page, body) in read {
                     batch.contents.extend(body.map(|body| (page.hash, body)));
                     batch.pages.push(page);

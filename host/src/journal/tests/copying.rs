@@ -26,7 +26,10 @@ async fn an_empty_store_becomes_the_same_and_kept_heads_fit_it() {
     let mut heads = Vec::new();
     write_heads(&*from, &mut heads).await.unwrap();
     let copied = copy(&*from, &*to, false).await.unwrap();
-    assert_eq!(copied, Copied { chains: 3, rows: 24, pairs: 20, pages: 0, links_kept: true });
+    assert_eq!(
+        copied,
+        Copied { chains: 3, rows: 24, bodies: 0, pairs: 20, pages: 0, links_kept: true }
+    );
     assert_eq!(to.head().await.unwrap(), from.head().await.unwrap());
     assert_eq!(rows(&to).await, rows(&from).await);
     assert_eq!(to.kv_pairs(None).await.unwrap(), from.kv_pairs(None).await.unwrap());
@@ -63,7 +66,10 @@ async fn a_second_copy_brings_only_what_is_new() {
     journal.close().await.unwrap();
     from.kv_set(PAIRS, "new", b"").await.unwrap();
     let again = copy(&*from, &*to, false).await.unwrap();
-    assert_eq!(again, Copied { chains: 0, rows: 1, pairs: 1, pages: 0, links_kept: true });
+    assert_eq!(
+        again,
+        Copied { chains: 0, rows: 1, bodies: 0, pairs: 1, pages: 0, links_kept: true }
+    );
     assert_eq!(rows(&to).await, rows(&from).await);
     let nothing = copy(&*from, &*to, false).await.unwrap();
     assert_eq!(nothing, Copied { links_kept: true, ..Copied::default() });
@@ -109,7 +115,7 @@ async fn a_chain_that_differs_in_the_target_is_refused() {
         texts: crate::storage::Texts::new("", "", "", 0),
         hash: Digest([1; 32]),
     };
-    let batch = Batch { opened: Vec::new(), rows: vec![row] };
+    let batch = Batch { opened: Vec::new(), rows: vec![row], ..Batch::default() };
     to.append(&batch, Durability::Written).await.unwrap();
     let error = copy(&*from, &*to, false).await.unwrap_err();
     assert!(matches!(error, CopyError::Differs { seq: 8, .. }), "{error}");

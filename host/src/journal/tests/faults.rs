@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::storage::{
-    Answer, Batch, Bucket, ChainHead, Compacted, Durability, KeyPage, KeyValue, Pages, Pair,
-    PairKey, SchemaVersions, StoreHead, Tally,
+    Answer, Batch, Bodies, Bucket, ChainHead, Compacted, Durability, KeyPage, KeyValue, PackedBody,
+    Pages, Pair, PairKey, ProcessRange, ProcessRecord, Processes, SchemaVersions, StoreHead, Tally,
 };
 use futures::FutureExt;
 use std::sync::Mutex;
@@ -73,6 +73,27 @@ impl KeyValue for Faulty {
     }
     fn kv_pairs<'a>(&'a self, after: Option<&'a PairKey>) -> Answer<'a, Vec<Pair>> {
         self.inner.kv_pairs(after)
+    }
+}
+
+impl Bodies for Faulty {
+    fn bodies<'a>(&'a self, hashes: &'a [Digest]) -> Answer<'a, Vec<PackedBody>> {
+        self.inner.bodies(hashes)
+    }
+    fn has_body(&self, hash: Digest) -> Answer<'_, bool> {
+        self.inner.has_body(hash)
+    }
+    fn body_page(&self, after: Option<Digest>) -> Answer<'_, Vec<PackedBody>> {
+        self.inner.body_page(after)
+    }
+}
+
+impl Processes for Faulty {
+    fn take_pids(&self, count: u64) -> Answer<'_, u64> {
+        self.inner.take_pids(count)
+    }
+    fn processes(&self, range: ProcessRange) -> Answer<'_, Vec<ProcessRecord>> {
+        self.inner.processes(range)
     }
 }
 

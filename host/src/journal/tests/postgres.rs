@@ -103,7 +103,10 @@ async fn a_copy_there_and_back_is_the_same() {
     }
     let server = open(&address).await;
     let there = copy(&*from, &*server, false).await.unwrap();
-    assert_eq!(there, Copied { chains: 3, rows: 24, pairs: 40, pages: 0, links_kept: true });
+    assert_eq!(
+        there,
+        Copied { chains: 3, rows: 24, bodies: 0, pairs: 40, pages: 0, links_kept: true }
+    );
     copy(&*server, &*back, false).await.unwrap();
     assert_eq!(back.head().await.unwrap(), from.head().await.unwrap());
     assert_eq!(Copy::of(&*back).await.rows, Copy::of(&*from).await.rows);

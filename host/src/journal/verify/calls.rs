@@ -41,7 +41,12 @@ impl Calls {
                 let wrong = !(known || cut || self.over);
                 wrong.then(|| "it ends a call that no row before it started".to_owned())
             }
-            RowKind::Opened | RowKind::Verdict | RowKind::Closed => None,
+            RowKind::Opened
+            | RowKind::Verdict
+            | RowKind::Asked
+            | RowKind::Answered
+            | RowKind::Noted
+            | RowKind::Closed => None,
         }
     }
 

@@ -1,43 +1,91 @@
 //! How an agent begins: what is checked, what is written down, what it starts from.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::Duration;
 
+use super::charter::Charter;
 use super::desk::AgentDesk;
 use super::memory::{Memory, Setting, budget_tokens_min};
 use super::paging::window_tokens;
 use super::process::{Birth, Process};
+use super::record::{AGENT, Note, Told};
 use super::{Agents, Spawn, SpawnError};
 use crate::capability::authority::Authority;
 use crate::capability::gate::Gate;
-use crate::journal::{Body, Chain, Class, JournalError, Opening, Row, RowKind};
+use crate::journal::{Body, Chain, Class, Group, JournalError, Opening, PackedBody, Row, RowKind};
 use crate::model::TokenUsage;
 use crate::pager::Budget;
+use crate::sandbox::host::clock::AgentClock;
 use crate::sandbox::program::Kind;
-use crate::sandbox::state::{Input, Setup};
+use crate::sandbox::state::{Fate, Input, Setup};
+use crate::sandbox::{Ended, Finished};
 use crate::scheduler::{Admission, Event};
+use crate::storage::{NewProcess, ProcessChange, StorageError};
 use crate::types::{CallId, LimitHit, Pid};
 
+/// Numbers that are taken at once: one write of the store for so many agents.
+const PIDS_AT_ONCE: u64 = 16;
 /// Bytes of an agent's name.
 const NAME_BYTES_MAX: usize = 200;
 
 impl Agents {
-    /// A new agent. Its first row is in the journal before it runs.
+    /// An agent that is ready to be born: checked, numbered, known to the scheduler. Nothing of it
+    /// is in the journal yet but its chain.
     ///
     /// # Errors
     /// A bound, a wish that cannot be, or a journal that takes no row.
-    pub(super) async fn spawn(
+    pub(super) async fn conceive(
         &self,
         parent: Option<&Arc<Process>>,
         spawn: Spawn,
-    ) -> Result<Pid, SpawnError> {
+    ) -> Result<Newborn, SpawnError> {
+        self.conceive_as(parent, None, spawn, None).await
+    }
+
+    /// An agent that goes on from where another stood, and draws on that one's budget where it
+    /// lives.
+    pub(super) async fn conceive_from(
+        &self,
+        spawn: Spawn,
+        source: Option<&Arc<Process>>,
+        seed: [u8; 32],
+    ) -> Result<Newborn, SpawnError> {
+        self.conceive_as(None, source, spawn, Some(seed)).await
+    }
+
+    async fn conceive_as(
+        &self,
+        parent: Option<&Arc<Process>>,
+        source: Option<&Arc<Process>>,
+        spawn: Spawn,
+        seed: Option<[u8; 32]>,
+    ) -> Result<Newborn, SpawnError> {
         self.check(parent, &spawn)?;
-        let process = self.bear(parent, spawn).await?;
-        let pid = process.pid;
+        let journal = |error: JournalError| SpawnError::Journal(error.to_string());
+        self.keep_programs(&spawn).await.map_err(journal)?;
+        let pid = self.next_pid().await.map_err(|error| SpawnError::Journal(error.to_string()))?;
+        let spawn = Spawn { remembers: Some(self.setting(&spawn)), ..spawn };
+        let (told, charter) = Told::of(&Charter::of(&spawn)).map_err(journal)?;
+        let chain = self.open_chain(&spawn);
+        let mut birth = self.birth(parent, spawn, pid, chain, seed.unwrap_or_else(rand::random));
+        if let Some(source) = source {
+            (birth.draws_on, birth.root) = (Some(source.pid), source.root);
+        }
+        let process = Arc::new(Process::new(birth));
+        self.admit(&process).map_err(SpawnError::Refused)?;
+        let admitted = Admitted { agents: self.clone(), pid, is_born: false };
+        let clock_ns = process.clock.shows();
+        Ok(Newborn { process, charter_told: told, clock_ns, charter, admitted })
+    }
+
+    /// Tells the scheduler of an agent. Fails with one sentence.
+    pub(super) fn admit(&self, process: &Process) -> Result<(), String> {
         let holdings = &process.holdings;
+        let source = process.draws_on.and_then(|pid| self.find(pid));
+        let draws_on = source.filter(|source| !source.has_ended()).map(|source| source.pid);
         let admission = Admission {
-            pid,
-            parent: process.parent,
+            pid: process.pid,
+            parent: process.parent.or(draws_on),
             owner: process.owner,
             priority: process.state().priority,
             weight: process.weight,
@@ -45,15 +93,70 @@ impl Agents {
             tree_limits: holdings.budget,
             cpu_share_permille: holdings.cpu_share_permille,
         };
-        if let Err(misuse) = self.executor().step(Event::Admitted(Box::new(admission))) {
-            return Err(SpawnError::Refused(misuse.to_string()));
-        }
-        if let Some(parent) = parent {
-            parent.state().children.push(pid);
-        }
-        self.table().processes.insert(pid, Arc::clone(&process));
+        let admitted = self.executor().step(Event::Admitted(Box::new(admission)));
+        admitted.map_err(|misuse| misuse.to_string())
+    }
+
+    /// Writes its first row, with `own`, the row of its parent that says so, and brings it to life.
+    /// The agent runs after both are queued.
+    pub(super) async fn bear_with(
+        &self,
+        newborn: Newborn,
+        own: Option<(&Arc<Process>, Row<'_>, Vec<PackedBody>)>,
+        class: Class,
+    ) -> Result<(), Ended> {
+        let process = Arc::clone(&newborn.process);
+        self.bear(newborn, own, None, class).await?;
         self.bring_to_life(process);
-        Ok(pid)
+        Ok(())
+    }
+
+    /// Writes its first rows, and enters it.
+    pub(super) async fn bear(
+        &self,
+        newborn: Newborn,
+        own: Option<(&Arc<Process>, Row<'_>, Vec<PackedBody>)>,
+        note: Option<&Note>,
+        class: Class,
+    ) -> Result<(), Ended> {
+        let Newborn { process, charter_told, clock_ns, charter, mut admitted } = newborn;
+        let birth = birth_text(&process, clock_ns, &charter_told);
+        let journal = |error: JournalError| Ended::Journal(error.to_string());
+        let noted = note.map(|note| note.text().map(|text| (note, text)));
+        let noted = noted.transpose().map_err(journal)?;
+        let row = Row {
+            who: &process.name,
+            component: Some(process.component()),
+            capability: AGENT,
+            target: &process.plugin.program().name,
+            body: Body::Text(&birth),
+            ..Row::new(RowKind::Accepted)
+        };
+        let born = ProcessChange::Born(NewProcess {
+            pid: process.pid.0,
+            chain: process.chain.id(),
+            parent: process.parent.map_or(0, |parent| parent.0),
+            resumes: self.options.resumes,
+        });
+        let mut group = Group { rows: vec![(&process.chain, row)], ..Group::default() };
+        group.processes.push(born);
+        if let Some((note, text)) = &noted {
+            group.rows.push((&process.chain, note.row(&process.name, text)));
+        }
+        group.bodies.extend(charter);
+        let parent = own.map(|(parent, row, bodies)| {
+            group.rows.push((&parent.chain, row));
+            group.bodies.extend(bodies);
+            parent
+        });
+        let written = process.chain.journal().append_together(group, class).await;
+        written.map_err(journal)?;
+        admitted.is_born = true;
+        if let Some(parent) = parent {
+            parent.state().children.push(process.pid);
+        }
+        self.table().processes.insert(process.pid, process);
+        Ok(())
     }
 
     fn check(&self, parent: Option<&Arc<Process>>, spawn: &Spawn) -> Result<(), SpawnError> {
@@ -90,26 +193,19 @@ impl Agents {
         Ok(())
     }
 
-    /// Makes the process and its chain.
-    async fn bear(
+    /// What a process starts from.
+    pub(super) fn birth(
         &self,
         parent: Option<&Arc<Process>>,
         spawn: Spawn,
-    ) -> Result<Arc<Process>, SpawnError> {
-        let pid = {
-            let mut table = self.table();
-            table.next_pid += 1;
-            Pid(table.next_pid)
-        };
-        let (chain, gate) = self.open_chain(&spawn);
-        let seed: [u8; 32] = rand::random();
-        let memory = self.setting(&spawn);
-        let parent_pid = parent.map(|parent| parent.pid);
-        let row = self.write_birth(&chain, &spawn, pid, parent_pid, seed, &memory);
-        row.await.map_err(|error| SpawnError::Journal(error.to_string()))?;
+        pid: Pid,
+        chain: Chain,
+        seed: [u8; 32],
+    ) -> Birth {
+        let gate = gate_of(&spawn, &chain);
+        let memory = Memory::new(self.setting(&spawn));
         let Spawn { name, plugin, task, owner, priority, weight, endpoint, holdings, .. } = spawn;
-        let memory = Memory::new(memory);
-        Ok(Arc::new(Process::new(Birth {
+        Birth {
             pid,
             name,
             parent: parent.map(|parent| parent.pid),
@@ -126,11 +222,17 @@ impl Agents {
             gate: Arc::new(gate),
             memory,
             seed,
-        })))
+            clock: AgentClock::start(),
+            lived_before_ms: 0,
+            draws_on: None,
+        }
     }
 
     /// How it will remember.
-    fn setting(&self, spawn: &Spawn) -> Setting {
+    pub(super) fn setting(&self, spawn: &Spawn) -> Setting {
+        if let Some(setting) = spawn.remembers {
+            return setting;
+        }
         let Spawn { endpoint, holdings, .. } = spawn;
         let memory = &holdings.memory;
         let model = window_tokens(endpoint);
@@ -160,67 +262,39 @@ impl Agents {
         )))
     }
 
-    /// Its chain, and its own gate: nothing that it holds is its own to use but its names (tools,
-    /// models, programs).
-    fn open_chain(&self, spawn: &Spawn) -> (Chain, Gate) {
+    /// A number that no agent of this store has had.
+    pub(super) async fn next_pid(&self) -> Result<Pid, StorageError> {
+        {
+            let mut table = self.table();
+            if table.next_pid < table.pids_end {
+                table.next_pid += 1;
+                return Ok(Pid(table.next_pid - 1));
+            }
+        }
+        let first = self.kernel().storage().take_pids(PIDS_AT_ONCE).await?;
+        let mut table = self.table();
+        // Of two who came here at once, the first one's numbers are lost.
+        (table.next_pid, table.pids_end) = (first + 1, first + PIDS_AT_ONCE);
+        Ok(Pid(first))
+    }
+
+    /// Its chain.
+    fn open_chain(&self, spawn: &Spawn) -> Chain {
         let grants = &spawn.holdings.options.grants;
         let written: Vec<_> = grants.iter().map(|(_, text)| text.clone()).collect();
-        let grants: Vec<_> = grants.iter().map(|(grant, _)| grant.clone()).collect();
         let program = spawn.plugin.program();
-        let chain = self.kernel().parts.journal.chain(Opening {
+        self.kernel().parts.journal.chain(Opening {
             plugin: &program.name,
             component: Some(program.hash),
             host_version: env!("CARGO_PKG_VERSION"),
             grants: &written,
-        });
-        // Its rows are its life's, which has no end that a number could name.
-        let rows = LimitHit {
-            name: "rows".into(),
-            value: u64::MAX,
-            unit: "rows".into(),
-            remedy: "no flag".into(),
-        };
-        let tools = spawn.holdings.options.tools.clone();
-        let authority = Arc::new(Authority::of_agent(&grants).with_tools(tools));
-        let gate = Gate::new(authority, chain.clone(), CallId::fresh(), program.hash, rows);
-        let gate = gate.of(&spawn.name);
-        (chain, gate)
-    }
-
-    /// The row that an agent begins with.
-    async fn write_birth(
-        &self,
-        chain: &Chain,
-        spawn: &Spawn,
-        pid: Pid,
-        parent: Option<Pid>,
-        seed: [u8; 32],
-        memory: &Setting,
-    ) -> Result<(), JournalError> {
-        let tools: Vec<_> = spawn.holdings.tools.iter().map(|held| &held.alias).collect();
-        let body = serde_json::json!({
-            "pid": pid, "parent": parent, "name": spawn.name,
-            "task_blake3": blake3::hash(spawn.task.as_bytes()).to_hex().as_str(),
-            "seed": blake3::Hash::from_bytes(seed).to_hex().as_str(),
-            "priority": spawn.priority.get(), "model": spawn.endpoint.name(),
-            "tools": tools, "memory": memory,
-        });
-        let row = Row {
-            who: &spawn.name,
-            component: Some(spawn.plugin.program().hash),
-            capability: "agent",
-            target: &spawn.plugin.program().name,
-            body: Body::Value(&body),
-            ..Row::new(RowKind::Accepted)
-        };
-        chain.append(row, Class::Queued).await?;
-        Ok(())
+        })
     }
 
     /// Hands it to the executor.
-    fn bring_to_life(&self, process: Arc<Process>) {
+    pub(super) fn bring_to_life(&self, process: Arc<Process>) {
         let turn = self.executor().turn();
-        let _first = process.turn.set(Arc::clone(&turn));
+        *process.turn.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&turn));
         let setup = self.setup(&process, &turn);
         let finished = Arc::new(OnceLock::new());
         let (kernel, lived, told) = (self.kernel(), Arc::clone(&process), Arc::clone(&finished));
@@ -228,8 +302,14 @@ impl Agents {
         let life = async move {
             // The semaphore is never closed, so the only way not to get a permit is to be ended.
             let Ok(_permit) = own.live.acquire().await else { return };
-            let program = &lived.plugin.program;
-            let finished = kernel.parts.loading.sandbox().agent(program, setup, &lived.task).await;
+            let storage = Arc::clone(kernel.storage());
+            let finished = match lived.takes_its_turn_to_replay(storage, &own.replays).await {
+                Ok(()) => {
+                    let program = &lived.plugin.program;
+                    kernel.parts.loading.sandbox().agent(program, setup, &lived.task).await
+                }
+                Err(why) => Finished::at_once(Err(Ended::Diverged(why))),
+            };
             let _once = told.set(finished);
         };
         let (agents, runtime, pid) = (self.clone(), self.own.runtime.clone(), process.pid);
@@ -265,7 +345,11 @@ impl Agents {
             stderr: options.streams.stderr.clone(),
             progress: options.progress.clone(),
             desk: Some(Arc::new(desk)),
-            fate: Some((process.clock.clone(), process.seed)),
+            fate: Some(Fate {
+                clock: process.clock.clone(),
+                random: process.random.clone(),
+                seed: process.seed,
+            }),
             turn: Some(Arc::clone(turn)),
         }
     }
@@ -283,6 +367,71 @@ fn cache_prices(endpoint: &crate::model::Endpoint) -> (f32, f32) {
     let read = of(TokenUsage { cache_read: MANY, ..TokenUsage::default() }) / input;
     let write = of(TokenUsage { cache_write: MANY, ..TokenUsage::default() }) / input;
     (read.clamp(0.01, 1.0), write.clamp(1.0, 4.0))
+}
+
+/// Its own gate: nothing that it holds is its own to use but its names (tools, models, programs).
+fn gate_of(spawn: &Spawn, chain: &Chain) -> Gate {
+    let grants = &spawn.holdings.options.grants;
+    let grants: Vec<_> = grants.iter().map(|(grant, _)| grant.clone()).collect();
+    // Its rows are its life's, which has no end that a number could name.
+    let rows = LimitHit {
+        name: "rows".into(),
+        value: u64::MAX,
+        unit: "rows".into(),
+        remedy: "no flag".into(),
+    };
+    let tools = spawn.holdings.options.tools.clone();
+    let authority = Arc::new(Authority::of_agent(&grants).with_tools(tools));
+    let hash = spawn.plugin.program().hash;
+    Gate::new(authority, chain.clone(), CallId::fresh(), hash, rows).of(&spawn.name)
+}
+
+/// The body of the row that an agent begins with.
+fn birth_text(process: &Process, clock_ns: u64, charter: &Told) -> String {
+    let tools: Vec<_> = process.holdings.tools.iter().map(|held| &held.alias).collect();
+    serde_json::json!({
+        "pid": process.pid, "parent": process.parent, "name": process.name,
+        "task_blake3": blake3::hash(process.task.as_bytes()).to_hex().as_str(),
+        "seed": blake3::Hash::from_bytes(process.seed).to_hex().as_str(),
+        "clock": clock_ns,
+        "priority": process.state().priority.get(), "model": process.endpoint.name(),
+        "tools": tools,
+        "charter": charter,
+    })
+    .to_string()
+}
+
+/// An agent between its admission and its first row.
+pub(super) struct Newborn {
+    pub(super) process: Arc<Process>,
+    charter_told: Told,
+    charter: Option<PackedBody>,
+    /// What its clock shows first, in nanoseconds since the Unix epoch.
+    clock_ns: u64,
+    admitted: Admitted,
+}
+
+impl Newborn {
+    /// Its clock shows this first: it goes on from where another stood.
+    pub(super) fn begins_at(&mut self, clock_ns: u64) {
+        self.clock_ns = clock_ns;
+        self.process.clock.enter(clock_ns);
+    }
+}
+
+/// What the scheduler knows of an agent that may not be born after all.
+struct Admitted {
+    agents: Agents,
+    pid: Pid,
+    is_born: bool,
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        if !self.is_born {
+            let _known = self.agents.executor().step(Event::Left(self.pid));
+        }
+    }
 }
 
 fn bound(name: &'static str, value: u64, unit: &'static str, remedy: &'static str) -> SpawnError {

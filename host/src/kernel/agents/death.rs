@@ -6,10 +6,25 @@ use std::time::Duration;
 use super::Agents;
 use super::family::exit_of;
 use super::process::Process;
-use crate::journal::{Body, Class, Closing, JournalError, Row, RowKind};
+use super::record::{AGENT, Note, Told};
+use crate::journal::{Body, Chain, Class, Closing, Group, JournalError, Row, RowKind};
 use crate::kernel::executor::Gone;
 use crate::sandbox::{Ended, Finished};
-use crate::types::{Ending, Pid};
+use crate::scheduler::Amounts;
+use crate::storage::ProcessChange;
+use crate::types::{AgentUsage, Ending, Pid};
+
+/// An agent at its end.
+pub(super) struct End<'a> {
+    pub(super) pid: Pid,
+    pub(super) parent: Option<Pid>,
+    pub(super) chain: &'a Chain,
+    pub(super) who: &'a str,
+    pub(super) program: &'a str,
+    pub(super) usage: AgentUsage,
+    /// As the ledger charges it, with what its children used.
+    pub(super) used: Amounts,
+}
 
 impl Agents {
     /// Ends an agent and all below it, leaves first.
@@ -22,7 +37,12 @@ impl Agents {
                 }
                 state.killed = Some(why.to_owned());
             }
+            let stands_still = process.state().stopped.take().is_some();
             self.executor().kill(process.pid);
+            if stands_still {
+                let (agents, dead) = (self.clone(), process);
+                self.own.runtime.spawn(async move { agents.bury(&dead, Gone::Killed, None).await });
+            }
         }
     }
 
@@ -47,6 +67,20 @@ impl Agents {
         how: Gone,
         finished: Option<Finished<Result<String, String>>>,
     ) {
+        let suspended = process.state().suspended.take();
+        if let Some(told) = suspended.filter(|_| how == Gone::Killed) {
+            // Whoever took its instance away lets it begin again.
+            let _waits = told.send(());
+            return;
+        }
+        if let Some(Finished { result: Err(Ended::Diverged(why)), .. }) = &finished
+            && process.state().killed.is_none()
+        {
+            // It has not ended: with the right program, or after an upgrade, it goes on.
+            tracing::warn!("agent {} stands still: {why}", process.pid);
+            process.state().stopped = Some(why.clone());
+            return;
+        }
         let ending = ending_of(process.state().killed.clone(), how, finished.as_ref());
         for child in process.state().children.clone() {
             self.kill(child, &format!("its parent, agent {}, has ended", process.pid));
@@ -70,7 +104,26 @@ impl Agents {
 
     async fn write_ending(&self, process: &Process, ending: &Ending) -> Result<(), JournalError> {
         process.gate.finish().await?;
-        let usage = serde_json::json!(process.state().usage);
+        let usage = process.state().usage;
+        let end = End {
+            pid: process.pid,
+            parent: process.parent,
+            chain: &process.chain,
+            who: &process.name,
+            program: &process.plugin.program().name,
+            usage,
+            used: process.used(),
+        };
+        self.write_end(&end, ending).await
+    }
+
+    /// Its last rows, the row of its parent that says so, and its end in the index: one
+    /// transaction.
+    pub(super) async fn write_end(
+        &self,
+        end: &End<'_>,
+        ending: &Ending,
+    ) -> Result<(), JournalError> {
         let text: String = ending.text().chars().take(1_000).collect();
         let body = serde_json::json!({
             "ending": ending.word(),
@@ -81,29 +134,59 @@ impl Agents {
             Ending::Returned(_) | Ending::Failed(_) => RowKind::Outcome,
             Ending::Trapped(_) | Ending::Killed(_) | Ending::Limit(_) => RowKind::Fault,
         };
-        let row = Row {
-            who: &process.name,
-            capability: "agent",
-            target: &process.plugin.program().name,
+        let last = Row {
+            who: end.who,
+            capability: AGENT,
+            target: end.program,
             body: Body::Value(&body),
             ..Row::new(kind)
         };
-        process.chain.append(row, Class::Queued).await?;
-        let closing = Closing { outcome: ending.word(), usage: &usage };
-        process.chain.close(closing, Class::Written).await?;
-        Ok(())
+        let usage = serde_json::json!(end.usage);
+        let closing = Closing { outcome: ending.word(), usage: &usage }.body();
+        let closing = Row { body: Body::Value(&closing), ..Row::new(RowKind::Closed) };
+        let exit = exit_of(end.pid, ending);
+        let (told, content) = Told::of(&exit.ending)?;
+        let note = Note::Exit { pid: exit.pid, ending: told, used: end.used };
+        let note_text = note.text()?;
+        let journal = end.chain.journal();
+        let parent = end.parent.and_then(|parent| self.find(parent));
+        if let Some(parent) = parent.as_deref().filter(|parent| !parent.has_ended()) {
+            let group = Group {
+                rows: vec![
+                    (end.chain, last),
+                    (end.chain, closing),
+                    (&parent.chain, note.row(&parent.name, &note_text)),
+                ],
+                bodies: content.into_iter().collect(),
+                processes: vec![ProcessChange::Ended(end.pid.0)],
+            };
+            match journal.append_together(group, Class::Written).await {
+                // The parent has ended in between: nobody is left to be told.
+                Err(JournalError::ChainClosed(id)) if id == parent.chain.id() => {}
+                other => return other.map(|_| ()),
+            }
+        }
+        let group = Group {
+            rows: vec![(end.chain, last), (end.chain, closing)],
+            bodies: Vec::new(),
+            processes: vec![ProcessChange::Ended(end.pid.0)],
+        };
+        journal.append_together(group, Class::Written).await.map(|_| ())
     }
 
     fn tell_ending(&self, process: &Arc<Process>, ending: Ending) {
         let exit = exit_of(process.pid, &ending);
         {
             let mut state = process.state();
-            let lived = process.began.elapsed().as_millis();
-            state.wall_ms = Some(u64::try_from(lived).unwrap_or(u64::MAX));
+            state.wall_ms = Some(process.lived_ms());
             state.ending = Some(ending);
         }
         if let Some(parent) = process.parent.and_then(|parent| self.find(parent)) {
-            parent.state().exits.push_back(exit);
+            {
+                let mut state = parent.state();
+                state.exits.push_back(exit);
+                state.children_used = state.children_used.plus(process.used());
+            }
             parent.news.notify_one();
         }
         self.forget_oldest(process.pid);
@@ -127,7 +210,11 @@ impl Agents {
         self.table().closing = true;
         let living = || -> Vec<Arc<Process>> {
             let table = self.table();
-            table.processes.values().filter(|process| !process.has_ended()).cloned().collect()
+            let lives = |process: &&Arc<Process>| {
+                let state = process.state();
+                state.ending.is_none() && state.stopped.is_none()
+            };
+            table.processes.values().filter(lives).cloned().collect()
         };
         let all_ended = async {
             for process in living() {
@@ -160,6 +247,26 @@ impl Agents {
     }
 }
 
+impl Process {
+    /// What it and its children that are over used, as the ledger charges it.
+    pub(super) fn used(&self) -> Amounts {
+        let state = self.state();
+        let usage = &state.usage;
+        let fresh = usage.input_tokens.saturating_sub(usage.cache_read_tokens);
+        // Cache reads weigh a tenth.
+        let tokens = fresh + usage.cache_read_tokens.div_ceil(10) + usage.output_tokens;
+        let own =
+            Amounts { tokens, calls: usage.model_calls, microdollars: usage.cost_microdollars };
+        own.plus(state.children_used)
+    }
+
+    /// Milliseconds that it lived, under earlier hosts too.
+    pub(super) fn lived_ms(&self) -> u64 {
+        let here = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        here.saturating_add(self.lived_before_ms)
+    }
+}
+
 fn ending_of(
     killed: Option<String>,
     how: Gone,
@@ -174,9 +281,11 @@ fn ending_of(
         (Gone::Finished, Some(Err(ended)), None) => match ended {
             Ended::Limit(hit) => Ending::Limit(hit.to_string()),
             Ended::Killed(why) => Ending::Killed(why.clone()),
-            Ended::Trapped(_) | Ended::BadAnswer(_) | Ended::Journal(_) | Ended::Host(_) => {
-                Ending::Trapped(ended.to_string())
-            }
+            Ended::Trapped(_)
+            | Ended::BadAnswer(_)
+            | Ended::Journal(_)
+            | Ended::Diverged(_)
+            | Ended::Host(_) => Ending::Trapped(ended.to_string()),
         },
         (Gone::Panicked, _, None) => Ending::Trapped("the host failed while it ran".into()),
         (Gone::Killed | Gone::Finished, _, None) => Ending::Killed("its host let it go".into()),

@@ -3,11 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::birth::Newborn;
 use super::process::{Holdings, Process};
+use super::record::{Note, Told};
 use super::{Agents, Spawn, SpawnError};
 use crate::capability::gate::Refusal;
 use crate::capability::grant::Grant;
 use crate::capability::names::NameRequest;
+use crate::journal::{Class, Group, JournalError, PackedBody, Row};
 use crate::sandbox::Ended;
 use crate::sandbox::agent::process::{self as wit, Error, Event, Exit, Message, SpawnOptions};
 use crate::scheduler::{Limits, Priority};
@@ -19,7 +22,7 @@ impl Agents {
         &self,
         parent: &Arc<Process>,
         wanted: SpawnOptions,
-    ) -> Result<Result<u64, Error>, Ended> {
+    ) -> Result<Result<Box<Newborn>, Error>, Ended> {
         let own = &parent.plugin.program().name;
         let program = wanted.program.clone().unwrap_or_else(|| own.clone());
         if let Some(error) = self.let_through(parent, NameRequest::spawn(&program)).await? {
@@ -60,9 +63,10 @@ impl Agents {
             endpoint,
             holdings,
             context_tokens,
+            remembers: None,
         };
-        match self.spawn(Some(parent), spawn).await {
-            Ok(pid) => Ok(Ok(pid.0)),
+        match self.conceive(Some(parent), spawn).await {
+            Ok(newborn) => Ok(Ok(Box::new(newborn))),
             Err(SpawnError::Journal(error)) => Err(Ended::Journal(error)),
             Err(SpawnError::Limit(hit)) => Ok(Err(Error::LimitExceeded(hit.into()))),
             Err(SpawnError::Refused(sentence)) => Ok(Err(Error::NoSuchProgram(sentence))),
@@ -95,6 +99,7 @@ impl Agents {
         children: Vec<u64>,
         messages: bool,
         timeout_ms: Option<u64>,
+        asked_ns: u64,
     ) -> Result<Option<Event>, Error> {
         let own: Vec<Pid> = process.state().children.clone();
         if let Some(stranger) = children.iter().find(|child| !own.contains(&Pid(**child))) {
@@ -120,7 +125,13 @@ impl Agents {
             }
         };
         let Some(ms) = timeout_ms else { return Ok(Some(came.await)) };
-        Ok(tokio::time::timeout(Duration::from_millis(ms), came).await.ok())
+        // One that was asked under an earlier host keeps its deadline.
+        let waited_ns = match asked_ns {
+            0 => 0,
+            asked => process.clock.stamp().saturating_sub(asked),
+        };
+        let left = Duration::from_millis(ms).saturating_sub(Duration::from_nanos(waited_ns));
+        Ok(tokio::time::timeout(left, came).await.ok())
     }
 
     /// `kill`: a child and all below it.
@@ -133,14 +144,19 @@ impl Agents {
     }
 
     /// `send`: to an agent of the same tree.
-    pub(super) fn ask_send(&self, from: &Process, to: u64, body: String) -> Result<(), Error> {
+    pub(super) fn ask_send(&self, from: &Process, to: u64, body: String) -> Result<Letter, Error> {
         let nobody = || Error::NoSuchProcess(format!("there is no agent {to} that it could reach"));
         let to = self.find(Pid(to)).filter(|to| to.root == from.root).ok_or_else(nobody)?;
-        self.deliver(from.pid, &to, body)
+        self.letter(from.pid, &to, body)
     }
 
-    /// Puts a message into a mailbox, in order.
-    pub(super) fn deliver(&self, from: Pid, to: &Process, body: String) -> Result<(), Error> {
+    /// A message for which there is room in the mailbox.
+    pub(super) fn letter(
+        &self,
+        from: Pid,
+        to: &Arc<Process>,
+        body: String,
+    ) -> Result<Letter, Error> {
         let options = &self.options;
         if body.len() > options.message_bytes_max {
             return Err(Error::LimitExceeded(wit::Limit {
@@ -156,14 +172,51 @@ impl Agents {
             if state.ending.is_some() {
                 return Err(Error::NoSuchProcess(format!("agent {} has ended", to.pid)));
             }
-            if state.messages.len() >= options.mailbox_max {
+            if state.messages.len() + state.incoming >= options.mailbox_max {
                 let most = u32::try_from(options.mailbox_max).unwrap_or(u32::MAX);
                 return Err(Error::MailboxFull(most));
             }
-            state.messages.push_back(Message { sender: from.0, body });
+            state.incoming += 1;
         }
+        Ok(Letter { to: Arc::clone(to), message: Message { sender: from.0, body } })
+    }
+
+    /// Puts a message into its mailbox, in order. Its row in the receiver's chain and `own`, a row
+    /// of the sender's, are one transaction.
+    pub(super) async fn post(
+        &self,
+        mut letter: Letter,
+        own: Option<(&Arc<Process>, Row<'_>, Vec<PackedBody>)>,
+    ) -> Result<(), JournalError> {
+        let to = Arc::clone(&letter.to);
+        let (told, body) = Told::of(&letter.message.body)?;
+        let note = Note::Message { from: letter.message.sender, body: told };
+        let text = note.text()?;
+        let class = if own.is_none() { Class::Written } else { Class::Queued };
+        let mut group =
+            Group { rows: vec![(&to.chain, note.row(&to.name, &text))], ..Group::default() };
+        group.bodies.extend(body);
+        if let Some((process, row, bodies)) = own {
+            group.rows.push((&process.chain, row));
+            group.bodies.extend(bodies);
+        }
+        to.chain.journal().append_together(group, class).await?;
+        let body = std::mem::take(&mut letter.message.body);
+        to.state().messages.push_back(Message { sender: letter.message.sender, body });
         to.news.notify_one();
         Ok(())
+    }
+}
+
+/// A message on its way, with its place in the mailbox.
+pub(super) struct Letter {
+    to: Arc<Process>,
+    message: Message,
+}
+
+impl Drop for Letter {
+    fn drop(&mut self) {
+        self.to.state().incoming -= 1;
     }
 }
 

@@ -17,7 +17,7 @@ use crate::model::{
 use crate::pager::PagerError;
 use crate::sandbox::Ended;
 use crate::sandbox::agent::model as wit;
-use crate::scheduler::{Event, ModelCall, ModelEnding, ModelUsage, Price, Rejection};
+use crate::scheduler::{Amounts, Event, ModelCall, ModelEnding, ModelUsage, Price, Rejection};
 use crate::types::Waiting;
 
 /// How one start of a call came out.
@@ -52,8 +52,7 @@ impl Agents {
         };
         let usage = completion.usage;
         let mut reply = reply_of(completion);
-        let appended = self.settle_reply(process, &endpoint, &reply.parts, &usage);
-        match appended {
+        match self.settle_reply(process, &endpoint, &reply.parts, &usage) {
             Ok(pages) => reply.pages = pages,
             Err(error) => {
                 let what = format!("the reply does not fit the context: {error:?}");
@@ -190,7 +189,7 @@ impl Agents {
             caller: Caller {
                 agent: process.name.clone(),
                 instance: process.pid.0,
-                answered: Some(own_calls(process)),
+                answered: Some(process.state().replies),
             },
             timeout: options.timeout_ms.map(std::time::Duration::from_millis),
             ..Request::default()
@@ -256,6 +255,7 @@ impl Agents {
                 return Ok(Attempt::Again);
             }
         };
+        self.reserve(process, endpoint, request, demand.input).await?;
         self.tell(Event::ModelSent(ticket))?;
         let mut spent = Spent::of(demand);
         let (answer, signal) = {
@@ -273,7 +273,7 @@ impl Agents {
         };
         self.charge(process, &usage);
         self.tell(Event::ModelEnded { ticket, ending, usage: ledger_usage(&usage) })?;
-        let row = self.record(process, endpoint, &usage, answer.as_ref()).await?;
+        let row = self.record(process, endpoint, &usage, ending, answer.as_ref()).await?;
         Ok(match (answer, ending) {
             (Some(answer), _) => {
                 if let Ok(reply) = &answer {
@@ -299,12 +299,41 @@ impl Agents {
         total.cost_microdollars = total.cost_microdollars.saturating_add(cost);
     }
 
+    /// The row that says what a call sets aside, before it is sent: what its end is not written
+    /// after is charged in full.
+    async fn reserve(
+        &self,
+        process: &Process,
+        endpoint: &Endpoint,
+        request: &Request,
+        input: u64,
+    ) -> Result<(), Ended> {
+        let output = request.max_output_tokens.map_or(0, u64::from);
+        let most = TokenUsage { input, output, ..TokenUsage::default() };
+        let reserved = Amounts {
+            tokens: input.saturating_add(output),
+            calls: 1,
+            microdollars: endpoint.price(&most).unwrap_or(0),
+        };
+        let body = serde_json::json!({ "reserved": reserved });
+        let row = Row {
+            who: &process.name,
+            capability: "model",
+            target: endpoint.name(),
+            body: Body::Value(&body),
+            ..Row::new(RowKind::Asked)
+        };
+        let written = process.chain.append(row, Class::Written).await;
+        written.map(|_| ()).map_err(|error| Ended::Journal(error.to_string()))
+    }
+
     /// The row that says what a call used, and how its reply begins.
     async fn record(
         &self,
         process: &Process,
         endpoint: &Endpoint,
         usage: &TokenUsage,
+        ending: ModelEnding,
         answer: Option<&Result<Completion, ModelError>>,
     ) -> Result<Seq, Ended> {
         let said = answer
@@ -312,6 +341,7 @@ impl Agents {
             .map(|reply| reply.text().chars().take(SAID_CHARS_MAX).collect::<String>());
         let error = answer.and_then(|answer| answer.as_ref().err());
         let body = serde_json::json!({
+            "answered": ending == ModelEnding::Finished,
             "error": error.map(ToString::to_string),
             "said": said,
             "usage": {
@@ -333,12 +363,6 @@ impl Agents {
         let written = process.chain.append(row, Class::Written).await;
         written.map_err(|error| Ended::Journal(error.to_string()))
     }
-}
-
-/// Its own turns that were answered: a script's place does not move by a summary.
-fn own_calls(process: &Process) -> u64 {
-    let state = process.state();
-    state.usage.model_calls.saturating_sub(state.summaries)
 }
 
 /// Prices are asked for a million tokens, so that they are whole numbers.

@@ -6,15 +6,20 @@
 //! here reads a clock or another agent.
 
 mod keep;
+mod pages;
 mod prompt;
+mod replay;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
-pub(super) use self::prompt::{Call, budget_tokens_min};
+use self::pages::{call_of, kind_of, part_bytes, refused, wit_page};
+pub(in crate::kernel) use self::prompt::Call;
+pub(super) use self::prompt::budget_tokens_min;
 pub(super) use self::words::{answered, error_text, message};
 use self::words::{kept, shown};
+use super::record::{Looked, Paged, Prompted};
 use crate::model::TokenUsage;
 use crate::pager::recall::{self, Document, Index, Pick};
 use crate::pager::{
@@ -32,21 +37,21 @@ pub(super) const READ_PAGE: &str = "read_page";
 
 /// How an agent remembers: with the questions it asks, all that its memory follows from.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
-pub(super) struct Setting {
+pub struct Setting {
     /// Tokens of a prompt at most, in its model's own count.
-    pub(super) budget_tokens: u64,
+    pub(in crate::kernel) budget_tokens: u64,
     /// How tokens are counted.
-    pub(super) tokenizer: Tokenizer,
+    pub(in crate::kernel) tokenizer: Tokenizer,
     /// What its model counted a counted token as, before this agent asked it.
-    pub(super) factor: Factor,
+    pub(in crate::kernel) factor: Factor,
     /// Whether pages are recalled by themselves for each user turn.
-    pub(super) auto_recall: bool,
+    pub(in crate::kernel) auto_recall: bool,
     /// Whether a model says what left the window.
-    pub(super) summarise: bool,
+    pub(in crate::kernel) summarise: bool,
     /// Bytes of all its pages.
-    pub(super) stored_bytes_max: u64,
+    pub(in crate::kernel) stored_bytes_max: u64,
     /// Prices of tokens read from and written to the cache, as shares of an input token's.
-    pub(super) cache_prices: (f32, f32),
+    pub(in crate::kernel) cache_prices: (f32, f32),
 }
 
 /// What an agent remembers.
@@ -79,6 +84,8 @@ pub(super) struct Memory {
     layout: keep::LayoutState,
     /// Its agent has ended: all is in the store, and nothing here.
     gone: bool,
+    /// What the question that is being answered did, as far as a replay cannot know it.
+    paged: Paged,
 }
 
 /// A page's content, or where it is.
@@ -121,7 +128,13 @@ impl Memory {
             figures: Figures::default(),
             layout: keep::LayoutState::default(),
             gone: false,
+            paged: Paged::default(),
         }
+    }
+
+    /// As it was when its agent was born: its journal is played back to it.
+    pub(super) fn begin_again(&mut self) {
+        *self = Self::new(self.setting);
     }
 
     /// Lets go of everything: its agent has ended, and the store has it.
@@ -145,14 +158,15 @@ impl Memory {
         }
         // That what leaves for a summary is not summarised again.
         self.trace.left.clear();
+        if let Some(prompt) = &mut self.paged.prompt {
+            prompt.summary = Some(text.to_owned());
+        }
         Ok(())
     }
 
-    /// What has left the window since this was last asked, cut to what a summary needs; and the
-    /// number that a summary will have.
-    pub(super) fn take_left(&mut self) -> (String, PageId) {
-        let next = PageId(self.context.pages().len() as u64);
-        (std::mem::take(&mut self.trace.left), next)
+    /// What has left the window since this was last asked, cut to what a summary needs.
+    pub(super) fn take_left(&mut self) -> String {
+        std::mem::take(&mut self.trace.left)
     }
 
     /// About how many bytes of content it holds: a counted token is four, of text as of what is
@@ -236,6 +250,9 @@ impl Memory {
     pub(super) fn settle(&mut self, usage: &TokenUsage, price: impl Fn(TokenUsage) -> u64) {
         // A tail may be shorter than was meant, where a page of it is damaged: nothing is learnt
         // from that, so that a replay learns the same.
+        if let Some(prompt) = &mut self.paged.prompt {
+            prompt.used = Some(*usage);
+        }
         if !usage.estimated && !self.trace.recalled {
             self.factor.learn(self.trace.counted_tokens, usage.prompt());
         }
@@ -276,6 +293,7 @@ impl Memory {
         let id = PageId(id);
         let content = self.context.read(id).map_err(refused)?;
         self.changed.insert(id);
+        self.paged.looked.push(Looked::Read(id.0));
         Ok(match content {
             Content::Resident(parts) => Body::Here(parts),
             Content::Swapped(hash) => match self.fresh.get(&id) {
@@ -316,6 +334,7 @@ impl Memory {
             // It was found by its number a moment ago.
             let _known = self.context.touch(pick.id);
             self.changed.insert(pick.id);
+            self.paged.looked.push(Looked::Found(pick.id.0));
         }
         found
     }
@@ -398,6 +417,23 @@ impl Memory {
         recall::excerpt(text, tokens_max, &*self.counter)
     }
 
+    /// A question begins: nothing is known of what it does.
+    pub(super) fn begin(&mut self) {
+        self.paged = Paged::default();
+    }
+
+    /// What the question did, for its row.
+    pub(super) fn take_paged(&mut self) -> Paged {
+        std::mem::take(&mut self.paged)
+    }
+
+    /// Where the reply that is about to come will be written down.
+    pub(super) fn replied_in(&mut self, row: u64) {
+        if let Some(prompt) = &mut self.paged.prompt {
+            prompt.row = Some(row);
+        }
+    }
+
     /// What its model counts a counted token as, as far as it has learnt.
     pub(super) fn factor(&self) -> Factor {
         self.factor
@@ -410,70 +446,4 @@ pub(super) const SUMMARY: &str = "summary";
 /// A page's parts in the contract's words.
 pub(super) fn shown_parts(parts: &[Part]) -> Vec<types::Part> {
     parts.iter().map(shown).collect()
-}
-
-fn wit_page(page: &Page) -> wit::Page {
-    wit::Page {
-        id: page.id.0,
-        kind: wit_kind(page.kind),
-        tokens: u32::try_from(page.tokens).unwrap_or(u32::MAX),
-        importance: page.importance,
-        resident: page.resident,
-        pinned: page.pinned,
-        label: page.label.as_deref().map(Into::into),
-    }
-}
-
-fn part_bytes(part: &Part) -> u64 {
-    part.text.len() as u64 + part.wrap.as_ref().map_or(0, |wrap| wrap.len() as u64)
-}
-
-/// Which tool call a page is, or answers: one a page.
-fn call_of(kind: Kind, parts: &[types::Part]) -> Result<Option<Arc<str>>, wit::Error> {
-    let mut ids = parts.iter().filter_map(|part| match (kind, part) {
-        (Kind::ToolCall, types::Part::ToolCall(call)) => Some(call.id.as_str()),
-        (Kind::ToolResult, types::Part::ToolResult(result)) => Some(result.call_id.as_str()),
-        _ => None,
-    });
-    let id = ids.next();
-    match ids.next() {
-        Some(_) => Err(wit::Error::OutOfOrder("a page holds one tool call or one result".into())),
-        None => Ok(id.map(Into::into)),
-    }
-}
-
-fn refused(error: PagerError) -> wit::Error {
-    match error {
-        PagerError::NoSuchPage(id) => wit::Error::NoSuchPage(id.0),
-        PagerError::OutOfOrder(text) => wit::Error::OutOfOrder(text),
-        PagerError::TooLarge(text) => wit::Error::TooLarge(text),
-        PagerError::HeadTooLarge { .. } | PagerError::Wedged { .. } => {
-            wit::Error::TooLarge(error.to_string())
-        }
-        PagerError::Damaged(text) => wit::Error::StorageFull(text),
-    }
-}
-
-fn kind_of(kind: wit::PageKind) -> Kind {
-    match kind {
-        wit::PageKind::System => Kind::System,
-        wit::PageKind::Task => Kind::Task,
-        wit::PageKind::User => Kind::User,
-        wit::PageKind::Assistant => Kind::Assistant,
-        wit::PageKind::ToolCall => Kind::ToolCall,
-        wit::PageKind::ToolResult => Kind::ToolResult,
-        wit::PageKind::Note => Kind::Note,
-    }
-}
-
-fn wit_kind(kind: Kind) -> wit::PageKind {
-    match kind {
-        Kind::System => wit::PageKind::System,
-        Kind::Task => wit::PageKind::Task,
-        Kind::User => wit::PageKind::User,
-        Kind::Assistant => wit::PageKind::Assistant,
-        Kind::ToolCall => wit::PageKind::ToolCall,
-        Kind::ToolResult => wit::PageKind::ToolResult,
-        Kind::Note => wit::PageKind::Note,
-    }
 }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::process::Process;
+use super::record::Note;
 use super::{Agents, Spawn, SpawnError};
+use crate::journal::{Class, JournalError};
 use crate::kernel::executor::Activity;
 use crate::sandbox::agent::process as wit;
 use crate::scheduler::{Event, Limits, Priority, Scope};
@@ -23,8 +25,21 @@ pub enum OperateError {
     Refused(String),
 }
 
+/// Writes down what an operator did, safe from the end of this process.
+async fn noted(process: &Process, note: &Note) -> Result<(), OperateError> {
+    let written = process.note(note, Vec::new(), Class::Written).await;
+    written.map(|_| ()).map_err(|error| unwritten(process.pid, &error))
+}
+
+pub(super) fn unwritten(pid: Pid, error: &JournalError) -> OperateError {
+    match error {
+        JournalError::ChainClosed(_) => OperateError::Ended(pid),
+        error => OperateError::Refused(error.to_string()),
+    }
+}
+
 /// Characters of a task that a list shows.
-const TASK_CHARS_SHOWN: usize = 120;
+pub(super) const TASK_CHARS_SHOWN: usize = 120;
 
 impl Agents {
     /// A new agent without a parent.
@@ -32,13 +47,23 @@ impl Agents {
     /// # Errors
     /// As for any agent: a bound, or a wish that cannot be.
     pub async fn spawn_first(&self, spawn: Spawn) -> Result<Pid, SpawnError> {
-        self.spawn(None, spawn).await
+        let newborn = self.conceive(None, spawn).await?;
+        let pid = newborn.process.pid;
+        let born = self.bear_with(newborn, None, Class::Written).await;
+        born.map_err(|error| SpawnError::Journal(error.to_string()))?;
+        Ok(pid)
     }
 
     /// All agents, oldest first, and those that have ended lately.
     pub fn list(&self) -> Vec<ProcessView> {
-        let processes: Vec<_> = self.table().processes.values().cloned().collect();
-        processes.iter().map(|process| self.view(process)).collect()
+        let (processes, mut views): (Vec<_>, Vec<_>) = {
+            let table = self.table();
+            let stopped = table.stopped.values().map(|stopped| stopped.view.clone());
+            (table.processes.values().cloned().collect(), stopped.collect())
+        };
+        views.extend(processes.iter().map(|process| self.view(process)));
+        views.sort_by_key(|view| view.pid);
+        views
     }
 
     /// One agent.
@@ -46,6 +71,9 @@ impl Agents {
     /// # Errors
     /// There is none.
     pub fn show(&self, pid: Pid) -> Result<ProcessView, OperateError> {
+        if let Some(stopped) = self.table().stopped.get(&pid) {
+            return Ok(stopped.view.clone());
+        }
         Ok(self.view(&*self.known(pid)?))
     }
 
@@ -74,33 +102,33 @@ impl Agents {
     ///
     /// # Errors
     /// There is none, or it has ended.
-    pub fn pause(&self, pid: Pid) -> Result<(), OperateError> {
+    pub async fn pause(&self, pid: Pid) -> Result<(), OperateError> {
         let process = self.living(pid)?;
         self.step(pid, Event::Paused(pid))?;
         process.state().paused = true;
-        Ok(())
+        noted(&process, &Note::Paused).await
     }
 
     /// Takes a pause back.
     ///
     /// # Errors
     /// There is none, or it has ended.
-    pub fn resume(&self, pid: Pid) -> Result<(), OperateError> {
+    pub async fn resume(&self, pid: Pid) -> Result<(), OperateError> {
         let process = self.living(pid)?;
         self.step(pid, Event::Resumed(pid))?;
         process.state().paused = false;
-        Ok(())
+        noted(&process, &Note::Resumed).await
     }
 
     /// Changes how urgent it is.
     ///
     /// # Errors
     /// There is none, or it has ended.
-    pub fn renice(&self, pid: Pid, priority: Priority) -> Result<(), OperateError> {
+    pub async fn renice(&self, pid: Pid, priority: Priority) -> Result<(), OperateError> {
         let process = self.living(pid)?;
         self.step(pid, Event::Reniced(pid, priority))?;
         process.state().priority = priority;
-        Ok(())
+        noted(&process, &Note::Reniced { priority: priority.get() }).await
     }
 
     /// Ends it and all below it.
@@ -108,6 +136,11 @@ impl Agents {
     /// # Errors
     /// There is none, or it has ended.
     pub fn end(&self, pid: Pid, why: &str) -> Result<(), OperateError> {
+        if let Some(stopped) = self.table().stopped.remove(&pid) {
+            let (agents, why) = (self.clone(), why.to_owned());
+            self.own.runtime.spawn(async move { agents.end_stopped(stopped, &why).await });
+            return Ok(());
+        }
         let process = self.living(pid)?;
         self.kill(process.pid, why);
         Ok(())
@@ -117,9 +150,9 @@ impl Agents {
     ///
     /// # Errors
     /// There is none, it has ended, or its mailbox is full.
-    pub fn send(&self, pid: Pid, body: String) -> Result<(), OperateError> {
+    pub async fn send(&self, pid: Pid, body: String) -> Result<(), OperateError> {
         let process = self.living(pid)?;
-        self.deliver(Pid(0), &process, body).map_err(|error| {
+        let letter = self.letter(Pid(0), &process, body).map_err(|error| {
             OperateError::Refused(match error {
                 wit::Error::MailboxFull(most) => {
                     format!("the mailbox of agent {pid} is full ({most} messages)")
@@ -130,16 +163,23 @@ impl Agents {
                 wit::Error::NoSuchProcess(text) | wit::Error::NoSuchProgram(text) => text,
                 wit::Error::Denied(denial) => denial.remedy,
             })
-        })
+        })?;
+        self.post(letter, None).await.map_err(|error| unwritten(pid, &error))
     }
 
     /// Sets the limits of a scope; what they open goes on at once.
     ///
     /// # Errors
     /// There is no such scope.
-    pub fn set_limits(&self, scope: Scope, limits: Limits) -> Result<(), OperateError> {
+    pub async fn set_limits(&self, scope: Scope, limits: Limits) -> Result<(), OperateError> {
         let set = self.executor().step(Event::LimitsSet(scope, limits));
-        set.map_err(|misuse| OperateError::Refused(misuse.to_string()))
+        set.map_err(|misuse| OperateError::Refused(misuse.to_string()))?;
+        match scope {
+            Scope::Agent(pid) | Scope::Tree(pid) => {
+                noted(&*self.known(pid)?, &Note::Limits { scope, limits }).await
+            }
+            Scope::Host | Scope::Owner(_) => self.keep_limits(scope, limits).await,
+        }
     }
 
     fn step(&self, pid: Pid, event: Event) -> Result<(), OperateError> {
@@ -147,10 +187,14 @@ impl Agents {
     }
 
     fn known(&self, pid: Pid) -> Result<Arc<Process>, OperateError> {
+        if let Some(stopped) = self.table().stopped.get(&pid) {
+            let why = stopped.view.reason.as_deref().unwrap_or("");
+            return Err(OperateError::Refused(format!("agent {pid} stands still: {why}")));
+        }
         self.find(pid).ok_or(OperateError::NoAgent(pid))
     }
 
-    fn living(&self, pid: Pid) -> Result<Arc<Process>, OperateError> {
+    pub(super) fn living(&self, pid: Pid) -> Result<Arc<Process>, OperateError> {
         let process = self.known(pid)?;
         match process.has_ended() {
             true => Err(OperateError::Ended(pid)),
@@ -161,7 +205,12 @@ impl Agents {
     fn view(&self, process: &Process) -> ProcessView {
         let activity = self.executor().activity(process.pid);
         let state = process.state();
-        let standing = match (&state.ending, state.paused, state.exhausted, state.waiting) {
+        let standing = match (
+            &state.ending,
+            state.paused || state.stopped.is_some(),
+            state.exhausted,
+            state.waiting,
+        ) {
             (Some(_), ..) => Standing::Exited,
             (None, true, ..) => Standing::Paused,
             (None, false, Some(_), _) => Standing::Waiting(Waiting::Quota),
@@ -174,7 +223,7 @@ impl Agents {
                 (Some(Activity::Gone) | None, _) => Standing::Exited,
             },
         };
-        let lived = u64::try_from(process.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let lived = process.lived_ms();
         let first_line = process.task.lines().next().unwrap_or("");
         ProcessView {
             pid: process.pid,
@@ -184,7 +233,7 @@ impl Agents {
             model: process.endpoint.name().to_owned(),
             priority: state.priority.get(),
             standing,
-            reason: state.exhausted.map(|why| why.to_string()),
+            reason: state.stopped.clone().or(state.exhausted.map(|why| why.to_string())),
             ending: state.ending.clone(),
             usage: AgentUsage { cpu_us: process.cpu_us(), ..state.usage },
             wall_ms: state.wall_ms.unwrap_or(lived),

@@ -1,10 +1,8 @@
 //! Between the memory of an agent and the store: what leaves is written first, what is asked for is
 //! brought in, and what was recalled is written down.
 //!
-//! # A replay
-//! [`Agents::page_in`] without the call, then [`Agents::settle_reply`] with the journaled reply,
-//! make the memory that the step made. `context.append`, `pin` and `free` are the memory's own
-//! functions; `read` and `recall` are asked again, and their answers passed over.
+//! A replay makes the same memory from the rows ([`super::memory::Memory::replay`]), and its pages
+//! are written to the store again as they are made: what is there already stays as it is.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -138,7 +136,9 @@ impl Agents {
         parts: &[types::Part],
         usage: &TokenUsage,
     ) -> Result<Vec<u64>, wit::Error> {
+        let row = process.state().asked.row();
         let mut memory = process.memory();
+        memory.replied_in(row);
         memory.settle(usage, |usage| endpoint.price(&usage).unwrap_or(0));
         self.learnt(endpoint.name(), memory.factor());
         memory.append_reply(parts)
@@ -188,6 +188,7 @@ impl Agents {
             },
             pages: std::mem::take(&mut unkept.pages),
             contents: std::mem::take(&mut unkept.contents),
+            pages_end: Some(unkept.pages_end),
         };
         let written = self.kernel().storage().pages().put(&batch).await;
         let mut memory = process.memory();

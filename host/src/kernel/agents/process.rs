@@ -1,12 +1,14 @@
 //! One agent as the kernel keeps it: who it is, what it holds, where it stands, its mail.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use tokio::sync::{Notify, OnceCell};
 
 use super::memory::Memory;
+use super::past::Segment;
+use super::player::Player;
 use super::reason::Asked;
 use super::tools::{Held, Offer};
 use crate::capability::gate::Gate;
@@ -15,8 +17,9 @@ use crate::kernel::{Plugin, Session, SessionOptions};
 use crate::model::Endpoint;
 use crate::sandbox::agent::process::{Exit, Message};
 use crate::sandbox::host::clock::AgentClock;
+use crate::sandbox::host::random::AgentRandom;
 use crate::sandbox::state::Turn;
-use crate::scheduler::{Exhausted, Limits, OwnerId, Priority};
+use crate::scheduler::{Amounts, Exhausted, Limits, OwnerId, Priority};
 use crate::types::{AgentUsage, Ending, Pid, Waiting};
 
 /// One agent.
@@ -49,10 +52,19 @@ pub(in crate::kernel) struct Process {
     /// Told when it has ended.
     pub(super) exited: Notify,
     pub(super) began: Instant,
+    /// Milliseconds that it lived under earlier hosts.
+    pub(super) lived_before_ms: u64,
     pub(super) clock: AgentClock,
     pub(super) seed: [u8; 32],
+    pub(super) random: AgentRandom,
+    /// Whose budget it draws on besides its parent's: the agent that it was forked from.
+    pub(super) draws_on: Option<Pid>,
+    /// Its journal, while that is played back to it.
+    pub(super) player: tokio::sync::Mutex<Option<Player>>,
+    /// The rows of a journal that is still to be played back.
+    pub(super) segments: Mutex<Option<Vec<Segment>>>,
     /// Its turns on the processor, from when it was handed to the executor.
-    pub(super) turn: OnceLock<Arc<Turn>>,
+    pub(super) turn: Mutex<Option<Arc<Turn>>>,
     state: Mutex<State>,
 }
 
@@ -80,8 +92,9 @@ pub(super) struct State {
     pub(super) usage: AgentUsage,
     /// What the model's newest reply asked for.
     pub(super) asked: Asked,
-    /// Replies that were summaries, and none of its own turns.
-    pub(super) summaries: u64,
+    /// Replies of models that it had, in the life that counts: a restore leads back, and a fork
+    /// begins with its source's.
+    pub(super) replies: u64,
     /// Why somebody is ending it.
     pub(super) killed: Option<String>,
     pub(super) ending: Option<Ending>,
@@ -90,6 +103,14 @@ pub(super) struct State {
     pub(super) children: Vec<Pid>,
     pub(super) messages: VecDeque<Message>,
     pub(super) exits: VecDeque<Exit>,
+    /// Messages on their way into the mailbox.
+    pub(super) incoming: usize,
+    /// What children that are over used, with all below them.
+    pub(super) children_used: Amounts,
+    /// Why it stands still until a later host: its journal cannot be replayed.
+    pub(super) stopped: Option<String>,
+    /// Who waits until its instance is gone, to let it begin again.
+    pub(super) suspended: Option<tokio::sync::oneshot::Sender<()>>,
 }
 
 /// What a process starts from.
@@ -110,12 +131,16 @@ pub(super) struct Birth {
     pub(super) gate: Arc<Gate>,
     pub(super) memory: Memory,
     pub(super) seed: [u8; 32],
+    pub(super) clock: AgentClock,
+    pub(super) lived_before_ms: u64,
+    pub(super) draws_on: Option<Pid>,
 }
 
 impl Process {
     pub(super) fn new(birth: Birth) -> Self {
         let Birth { pid, name, parent, root, depth, owner, priority, weight, plugin, .. } = birth;
-        let Birth { task, endpoint, holdings, chain, gate, memory, seed, .. } = birth;
+        let Birth { task, endpoint, holdings, chain, gate, memory, seed, clock, .. } = birth;
+        let (lived_before_ms, draws_on) = (birth.lived_before_ms, birth.draws_on);
         Self {
             pid,
             name,
@@ -137,9 +162,14 @@ impl Process {
             news: Notify::new(),
             exited: Notify::new(),
             began: Instant::now(),
-            clock: AgentClock::start(),
+            lived_before_ms,
+            clock,
             seed,
-            turn: OnceLock::new(),
+            random: AgentRandom::of(seed),
+            draws_on,
+            player: tokio::sync::Mutex::default(),
+            segments: Mutex::default(),
+            turn: Mutex::default(),
             state: Mutex::new(State {
                 priority,
                 waiting: None,
@@ -147,20 +177,25 @@ impl Process {
                 exhausted: None,
                 usage: AgentUsage::default(),
                 asked: Asked::default(),
-                summaries: 0,
+                replies: 0,
                 killed: None,
                 ending: None,
                 wall_ms: None,
                 children: Vec::new(),
                 messages: VecDeque::new(),
                 exits: VecDeque::new(),
+                incoming: 0,
+                children_used: Amounts::default(),
+                stopped: None,
+                suspended: None,
             }),
         }
     }
 
     /// CPU time of its turns so far, in microseconds.
     pub(super) fn cpu_us(&self) -> u64 {
-        self.turn.get().map_or(0, |turn| turn.cpu_us())
+        let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        turn.as_ref().map_or(0, |turn| turn.cpu_us())
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {

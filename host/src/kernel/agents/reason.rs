@@ -5,6 +5,7 @@ use blake3::Hash;
 use super::tools::arguments_of;
 use crate::journal::Seq;
 use crate::model::{Completion, Part};
+use crate::sandbox::agent::types;
 
 /// Characters of a reply's text that its row holds.
 pub(super) const SAID_CHARS_MAX: usize = 500;
@@ -28,6 +29,25 @@ impl Asked {
             Part::Content(_) | Part::Reasoning { .. } | Part::ToolResult { .. } => None,
         };
         Self { row: row.0, calls: reply.parts.iter().filter_map(call).collect() }
+    }
+
+    /// Of a reply that is played back.
+    pub(super) fn again(row: u64, parts: &[types::Part]) -> Self {
+        let call = |part: &types::Part| match part {
+            types::Part::ToolCall(call) => {
+                let arguments = arguments_of(&call.arguments).ok()?;
+                Some((call.name.clone(), hash(&arguments)))
+            }
+            types::Part::Content(_) | types::Part::Reasoning(_) | types::Part::ToolResult(_) => {
+                None
+            }
+        };
+        Self { row, calls: parts.iter().filter_map(call).collect() }
+    }
+
+    /// The row that says what the reply used.
+    pub(super) fn row(&self) -> u64 {
+        self.row
     }
 
     /// The row of the reply, if it asked for just this; an agent's own idea has none.

@@ -2,16 +2,14 @@
 //! call within the agent's own budgets. Whatever goes wrong with it, the agent goes on without it,
 //! since nothing that left is lost.
 //!
-//! A summary is a page. One that the store has already (a replay) is taken from there, and the
-//! model is not asked again.
+//! A summary is a page, and its text stands in the row of the answer that it was made for: a replay
+//! asks no model.
 
 use std::sync::Arc;
 
 use super::Agents;
-use super::memory::SUMMARY;
 use super::process::Process;
 use crate::model::{Caller, Message, Request, Role};
-use crate::pager::{ContentHash, Kept, PageId, record};
 use crate::sandbox::Ended;
 
 /// Tokens of a summary.
@@ -36,14 +34,11 @@ impl Agents {
         if process.holdings.memory.summarise.is_none() {
             return Ok(());
         }
-        let (left, number) = process.memory().take_left();
+        let left = process.memory().take_left();
         if left.is_empty() {
             return Ok(());
         }
-        let text = match self.kept_page(process, number).await {
-            Some(kept) => kept,
-            None => self.ask_summary(process, left).await?,
-        };
+        let text = self.ask_summary(process, left).await?;
         let Some(text) = text.filter(|text| !text.trim().is_empty()) else { return Ok(()) };
         let text = text.trim();
         let text = &text[..text.floor_char_boundary(SUMMARY_BYTES_MAX.min(text.len()))];
@@ -70,30 +65,11 @@ impl Agents {
             ..Request::default()
         };
         match self.infer(process, endpoint, request).await? {
-            Ok(completion) => {
-                process.state().summaries += 1;
-                Ok(Some(completion.text()))
-            }
+            Ok(completion) => Ok(Some(completion.text())),
             Err(error) => {
                 tracing::warn!("no summary for agent {}: {error:?}", process.pid);
                 Ok(None)
             }
         }
-    }
-
-    /// What the store has under a number of the agent's log: nothing, a page that is no summary,
-    /// or the words of one.
-    async fn kept_page(&self, process: &Process, number: PageId) -> Option<Option<String>> {
-        let kernel = self.kernel();
-        let found = kernel.storage().pages().read(process.chain.id(), number.0).await.ok()?;
-        let (stored, body) =
-            found.into_iter().next().filter(|(page, _)| page.number == number.0)?;
-        let kept: Kept = serde_json::from_str(&stored.record).ok()?;
-        if kept.page.label.as_deref() != Some(SUMMARY) {
-            return Some(None);
-        }
-        let parts = record::decode(&body?, &ContentHash(stored.hash.0))?;
-        let text = record::words(&parts);
-        Some(text.split_once('\n').map(|(_, text)| text.to_owned()))
     }
 }

@@ -9,17 +9,21 @@ use std::time::Duration;
 use futures::StreamExt;
 use tokio::sync::oneshot;
 
+use super::desk::AgentDesk;
+use super::past::value_of;
+use super::player::Open;
 use super::process::Process;
+use super::record::Told;
 use super::{Agents, recall_tools};
 use crate::capability::names::NameRequest;
 use crate::kernel::executor::{Gone, Signal};
-use crate::kernel::session::Terms;
-use crate::kernel::{Fault, Plugin, Session};
+use crate::kernel::session::Origin;
+use crate::kernel::{Fault, InTurn, Plugin, Session};
 use crate::sandbox::Ended;
 use crate::sandbox::agent::{tool, toolbox};
 use crate::sandbox::plain::nearest;
 use crate::scheduler::{Admission, Event, Limits, Misuse};
-use crate::types::{Definition, Output, Pid, ToolError, Waiting};
+use crate::types::{CallId, Definition, Output, Pid, ToolError, Waiting};
 
 /// A plugin whose tools an agent may call.
 #[derive(Clone)]
@@ -104,23 +108,31 @@ impl Agents {
     /// `call-all`: each is decided alone, and answered in the order asked.
     pub(super) async fn call_all(
         &self,
-        process: &Arc<Process>,
+        desk: &AgentDesk,
         invocations: Vec<toolbox::Invocation>,
+        open: &Open,
     ) -> Result<Vec<Result<tool::Output, tool::Error>>, Ended> {
+        let process = &desk.process;
         let mut answers = Vec::with_capacity(invocations.len());
-        let too_many = ToolError::InvalidArguments(format!(
-            "at most {CALLS_AT_ONCE_MAX} calls can be asked for at once"
-        ));
         let refused = invocations.len().saturating_sub(CALLS_AT_ONCE_MAX);
         let asked = invocations.into_iter().take(CALLS_AT_ONCE_MAX);
         let _waiting = process.waits_for(Waiting::Tool);
-        let mut calls = futures::stream::iter(asked)
-            .map(|invocation| self.call_tool(process, invocation))
+        let mut calls = futures::stream::iter((0_u32..).zip(asked))
+            .map(|(member, invocation)| async move {
+                let prior = open.member(member);
+                if let Prior::Answered(told) = &prior {
+                    let answer = value_of(&**self.kernel().storage(), told).await;
+                    return answer.map_err(|error| Ended::Diverged(error.to_string()));
+                }
+                let answer = self.call_tool(process, invocation, member, prior).await?;
+                desk.write_member(member, &answer).await?;
+                Ok(answer)
+            })
             .buffered(CALLS_TOGETHER);
         while let Some(answer) = calls.next().await {
             answers.push(answer?);
         }
-        answers.extend((0..refused).map(|_| Err(too_many.clone().into())));
+        answers.extend((0..refused).map(|_| Err(too_many().into())));
         Ok(answers)
     }
 
@@ -129,7 +141,20 @@ impl Agents {
         &self,
         process: &Arc<Process>,
         invocation: toolbox::Invocation,
+        member: u32,
+        prior: Prior,
     ) -> Result<Result<tool::Output, tool::Error>, Ended> {
+        let id = match prior {
+            Prior::None | Prior::Answered(_) => CallId::fresh(),
+            Prior::Again(id) => id,
+            Prior::Interrupted => {
+                return Ok(Err(tool::Error::Interrupted(format!(
+                    "the host ended while `{}` ran: whether it happened is not known, and it was \
+                     not called again",
+                    invocation.name
+                ))));
+            }
+        };
         let offers = self.offers(process).await?;
         let Some(offer) = offers.iter().find(|offer| offer.name == invocation.name) else {
             return Ok(Err(unknown(&invocation.name, offers).into()));
@@ -149,11 +174,11 @@ impl Agents {
         let held = process.holdings.tools.iter().find(|held| held.alias == offer.alias);
         let held = held.ok_or_else(|| Ended::Host("a tool's plugin is gone".into()))?;
         let session = self.tool_session(process, held)?;
-        let terms = Terms {
-            timeout: invocation.timeout_ms.map(Duration::from_millis),
-            asked_by: process.state().asked.row_of(&offer.name, &arguments),
-        };
-        let answer = self.in_a_slot(process, session, &offer.tool, arguments, terms).await?;
+        let timeout = invocation.timeout_ms.map(Duration::from_millis);
+        let asked_by = process.state().asked.row_of(&offer.name, &arguments);
+        let origin = Some(Origin { id, member, asked_by });
+        let how = InTurn { turn: None, timeout, origin };
+        let answer = self.in_a_slot(process, session, &offer.tool, arguments, how).await?;
         process.state().usage.tool_calls += 1;
         match answer {
             Ok(output) => Ok(Ok(output.into())),
@@ -173,7 +198,7 @@ impl Agents {
         session: Arc<Session>,
         tool: &str,
         arguments: serde_json::Value,
-        terms: Terms,
+        how: InTurn,
     ) -> Result<Result<Output, Fault>, Ended> {
         let mut call = self.executor().call();
         let ticket = call.ticket();
@@ -192,7 +217,7 @@ impl Agents {
             }
         }
         let pid = Pid(ticket.0 | TOOL_BIT);
-        let ran = self.run_tool(process, pid, session, tool, arguments, terms);
+        let ran = self.run_tool(process, pid, session, tool, arguments, how);
         let answer = tokio::select! {
             answer = ran => answer,
             signal = call.signal() => Err(Ended::Killed(format!("the call was ended: {signal:?}"))),
@@ -209,7 +234,7 @@ impl Agents {
         session: Arc<Session>,
         tool: &str,
         arguments: serde_json::Value,
-        terms: Terms,
+        how: InTurn,
     ) -> Result<Result<Output, Fault>, Ended> {
         self.tell(Event::Admitted(Box::new(Admission {
             pid,
@@ -223,9 +248,10 @@ impl Agents {
         })))?;
         let turn = self.executor().turn();
         let (sender, answer) = oneshot::channel();
-        let (kernel, tool, own) = (self.kernel(), tool.to_owned(), Arc::clone(&turn));
+        let (kernel, tool) = (self.kernel(), tool.to_owned());
+        let how = InTurn { turn: Some(Arc::clone(&turn)), ..how };
         let work = async move {
-            let answer = kernel.call_in_turn(&session, &tool, &arguments, Some(own), terms).await;
+            let answer = kernel.call_in_turn(&session, &tool, &arguments, how).await;
             // Whoever asked may be gone.
             let _gone = sender.send(answer);
         };
@@ -240,6 +266,38 @@ impl Agents {
     pub(super) fn tell(&self, event: Event) -> Result<(), Ended> {
         self.executor().step(event).map_err(|misuse: Misuse| Ended::Killed(misuse.to_string()))
     }
+}
+
+/// What is known of a call from before its host ended.
+pub(super) enum Prior {
+    /// It was not sent.
+    None,
+    /// It was sent, and may be sent again under its number.
+    Again(CallId),
+    /// It was sent, and may not be sent again.
+    Interrupted,
+    /// It was answered.
+    Answered(Told),
+}
+
+impl Open {
+    /// What is known of one call of the question.
+    pub(super) fn member(&self, member: u32) -> Prior {
+        let Some(known) = self.members.get(&member) else { return Prior::None };
+        match (&known.answer, known.sent) {
+            (Some(told), _) => Prior::Answered(told.clone()),
+            (None, None) => Prior::None,
+            (None, Some((id, true))) if !self.restored => Prior::Again(id),
+            (None, Some(_)) => Prior::Interrupted,
+        }
+    }
+}
+
+/// The answer to each call beyond the last that one `call-all` may have.
+pub(super) fn too_many() -> ToolError {
+    ToolError::InvalidArguments(format!(
+        "at most {CALLS_AT_ONCE_MAX} calls can be asked for at once"
+    ))
 }
 
 struct KillOnDrop<'a> {

@@ -199,6 +199,7 @@ impl Loading {
             context,
             pages: std::mem::take(&mut self.pages),
             contents: std::mem::take(&mut self.contents),
+            pages_end: None,
         };
         self.bytes = 0;
         Ok(store.pages().put(&batch).await?)

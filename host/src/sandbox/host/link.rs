@@ -11,7 +11,7 @@ use crate::sandbox::engine::Concurrency;
 use crate::sandbox::host::bindings::aos::tool::call;
 use crate::sandbox::host::config::ConfigValues;
 use crate::sandbox::host::filesystem::{FilesystemView, GatedFilesystem};
-use crate::sandbox::host::{agent, keyvalue, sockets, stdio};
+use crate::sandbox::host::{agent, doze, keyvalue, sockets, stdio};
 use crate::sandbox::program::one_line;
 use crate::sandbox::state::State;
 
@@ -40,7 +40,10 @@ pub(crate) fn linker(engine: &Engine, concurrency: Concurrency) -> wasmtime::Res
     match concurrency {
         Concurrency::On => add_0_3(l)?,
         // An agent has one question open at a time.
-        Concurrency::Off => agent::add_to_linker(l)?,
+        Concurrency::Off => {
+            agent::add_to_linker(l)?;
+            doze::replace(l)?;
+        }
     }
     l.allow_shadowing(false);
     Ok(linker)

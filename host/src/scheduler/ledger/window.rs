@@ -60,6 +60,21 @@ impl Window {
         self.sum = self.sum.plus(amounts);
     }
 
+    /// What was charged so long ago: it leaves with the rest of its bucket, and is left out where
+    /// it has left already.
+    pub(super) fn recall(&mut self, width: Width, now: Moment, age_ns: u64, amounts: Amounts) {
+        let whole = width.0.saturating_mul(BUCKETS);
+        let Some(left) = whole.checked_sub(age_ns).filter(|left| *left > 0) else { return };
+        // The bucket at whose beginning it has left for certain.
+        let bucket = now.0.saturating_add(left).div_ceil(width.0);
+        let at = self.buckets.partition_point(|(known, _)| *known < bucket);
+        match self.buckets.get_mut(at) {
+            Some((known, held)) if *known == bucket => *held = held.plus(amounts),
+            _ => self.buckets.insert(at, (bucket, amounts)),
+        }
+        self.sum = self.sum.plus(amounts);
+    }
+
     /// Charged and not yet slid out, as of the last slide.
     pub(super) fn sum(&self) -> Amounts {
         self.sum

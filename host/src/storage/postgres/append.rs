@@ -1,7 +1,7 @@
 //! The write path: a batch is one transaction, and without a new chain one round trip.
 
 use super::connect::Trouble;
-use super::{IDLE_MAX, PostgresStorage, StorageError, TRY_TIME, Tries, within};
+use super::{IDLE_MAX, PostgresStorage, StorageError, TRY_TIME, Tries, durable, within};
 use crate::storage::{Batch, ChainId, Durability, NewChain, SealedRow, link};
 use sqlx::Row;
 use sqlx::postgres::PgConnection;
@@ -183,7 +183,9 @@ async fn write(
         return Ok(Vec::new());
     }
     let chunks = chunks(&batch.rows);
-    if let ([rows], true) = (&chunks[..], batch.opened.is_empty()) {
+    let rows_alone =
+        batch.opened.is_empty() && batch.bodies.is_empty() && batch.processes.is_empty();
+    if let ([rows], true) = (&chunks[..], rows_alone) {
         // A statement alone is a transaction.
         insert(connection, rows, &HashMap::new(), commit).await?;
         return Ok(Vec::new());
@@ -191,6 +193,7 @@ async fn write(
     let numbers = begin(connection, &batch.opened).await?;
     let ids = batch.opened.iter().map(|chain| chain.key.id);
     let known: HashMap<ChainId, i64> = ids.zip(numbers.iter().copied()).collect();
+    durable::write(connection, &batch.bodies, &batch.processes, commit).await?;
     for rows in chunks {
         insert(connection, rows, &known, commit).await?;
     }

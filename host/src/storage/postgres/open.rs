@@ -7,8 +7,9 @@ use sqlx::{AssertSqlSafe, Row};
 use std::time::{Duration, Instant};
 
 /// The schema, one script a version. A released script is never changed; version N is the first N.
-const MIGRATIONS: [&str; 3] = [
+pub(super) const MIGRATIONS: [&str; 4] = [
     include_str!("../../../migrations/postgres/0001_journal_and_keyvalue.sql"),
+    include_str!("../../../migrations/postgres/0002_bodies_and_agents.sql"),
     include_str!("../../../migrations/postgres/0003_documents.sql"),
     include_str!("../../../migrations/postgres/0004_pages.sql"),
 ];

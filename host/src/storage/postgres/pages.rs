@@ -68,6 +68,13 @@ async fn transact(connection: &mut PgConnection, batch: &PageBatch) -> sqlx::Res
         query.push(" ON CONFLICT (hash) DO NOTHING");
         query.build().persistent(false).execute(&mut *connection).await?;
     }
+    if let Some(end) = batch.pages_end {
+        sqlx::query("DELETE FROM pages WHERE context = $1 AND number >= $2")
+            .bind(&id.0[..])
+            .bind(signed(end))
+            .execute(&mut *connection)
+            .await?;
+    }
     for some in batch.pages.chunks(ROWS_AT_ONCE) {
         let mut query =
             QueryBuilder::<Postgres>::new("INSERT INTO pages (context, number, hash, record) ");

@@ -6,7 +6,8 @@ mod proxy;
 
 use super::*;
 use crate::storage::conformance::{self, chain, row};
-use crate::storage::{Bucket, Document, KeyValue, Scope, Space, StoreUrl};
+use crate::storage::pages::Contexts;
+use crate::storage::{Bucket, Document, KeyValue, Processes, Scope, Space, StoreUrl};
 use crate::types::CallId;
 use proxy::{Mode, Proxy};
 use sqlx::AssertSqlSafe;
@@ -53,7 +54,11 @@ async fn drop_schema(url: &Url) {
 
 fn one_chain(id: u8, rows: i64) -> Batch {
     let chain = chain(id);
-    Batch { rows: (0..rows).map(|seq| row(&chain, seq, "{}")).collect(), opened: vec![chain] }
+    Batch {
+        rows: (0..rows).map(|seq| row(&chain, seq, "{}")).collect(),
+        opened: vec![chain],
+        ..Batch::default()
+    }
 }
 
 async fn seqs(store: &PostgresStorage, chain: i64) -> Vec<i64> {
@@ -345,7 +350,10 @@ async fn cut_connections_are_made_anew_and_nothing_is_lost() {
             edit(&url, &format!("SELECT pg_terminate_backend({pid}, 5000)")).await;
         }
         let rows = vec![row(&batch.opened[0], next, "{}")];
-        store.append(&Batch { rows, opened: Vec::new() }, durability).await.unwrap();
+        store
+            .append(&Batch { rows, opened: Vec::new(), ..Batch::default() }, durability)
+            .await
+            .unwrap();
         assert_eq!(store.kv_increment(A, "k", 1).await.unwrap(), next - 3);
         assert_eq!(store.head().await.unwrap().chains, 1);
     }
@@ -374,7 +382,10 @@ async fn a_commit_whose_answer_was_lost_is_not_done_twice() {
     for (next, durability) in [(3, Durability::Written), (4, Durability::Synced)] {
         proxy.set(Mode::LoseAnswer { after: 0 });
         let rows = vec![row(&batch.opened[0], next, "{}")];
-        store.append(&Batch { rows, opened: Vec::new() }, durability).await.unwrap();
+        store
+            .append(&Batch { rows, opened: Vec::new(), ..Batch::default() }, durability)
+            .await
+            .unwrap();
         proxy.set(Mode::Pass);
     }
     assert_eq!(seqs(&store, 7).await, [0, 1, 2, 3, 4]);
@@ -442,7 +453,7 @@ async fn a_failover_to_an_address_that_is_slow_is_only_slow() {
     proxy.cut();
     for (seq, durability) in [(1, Durability::Written), (2, Durability::Synced)] {
         let rows = vec![row(&batch.opened[0], seq, "{}")];
-        store.append(&Batch { rows, opened: Vec::new() }, durability).await.unwrap();
+        store.append(&Batch { rows, ..Batch::default() }, durability).await.unwrap();
     }
     store.kv_set(A, "k", b"1").await.unwrap();
     proxy.set(Mode::Pass);
@@ -478,7 +489,7 @@ async fn a_server_of_postgres_that_restarts_or_crashes_loses_nothing_that_was_sy
         let restart = tokio::task::spawn_blocking(move || script(&["restart", &own, mode]));
         while !restart.is_finished() {
             let rows = vec![row(&batch.opened[0], next, "{}")];
-            store.append(&Batch { rows, opened: Vec::new() }, Durability::Synced).await.unwrap();
+            store.append(&Batch { rows, ..Batch::default() }, Durability::Synced).await.unwrap();
             next += 1;
         }
         restart.await.unwrap();
@@ -501,7 +512,11 @@ async fn a_server_that_lost_rows_is_not_written_to() {
     store.append(&batch, Durability::Written).await.unwrap();
     edit(&url, "DELETE FROM journal WHERE seq = 2").await;
     proxy.cut();
-    let next = Batch { rows: vec![row(&batch.opened[0], 3, "{}")], opened: Vec::new() };
+    let next = Batch {
+        rows: vec![row(&batch.opened[0], 3, "{}")],
+        opened: Vec::new(),
+        ..Batch::default()
+    };
     let error = store.append(&next, Durability::Written).await.unwrap_err();
     assert!(error.to_string().contains("lost rows"), "{error}");
     assert_eq!(seqs(&store, 1).await, [0, 1]);
@@ -555,7 +570,10 @@ async fn a_sync_is_asked_of_the_server_and_a_write_is_not() {
     .await;
     for (seq, durability) in [(1, Durability::Synced), (2, Durability::Written)] {
         let rows = vec![row(&batch.opened[0], seq, "")];
-        store.append(&Batch { rows, opened: Vec::new() }, durability).await.unwrap();
+        store
+            .append(&Batch { rows, opened: Vec::new(), ..Batch::default() }, durability)
+            .await
+            .unwrap();
     }
     store.append(&one_chain(2, 1), Durability::Synced).await.unwrap();
     store.append(&Batch::default(), Durability::Synced).await.unwrap();
@@ -583,4 +601,29 @@ async fn upkeep_finds_what_is_wrong_and_compacts() {
     let found = store.check().await.unwrap();
     assert_eq!(found, ["`a` is charged 1 bytes for pairs that take 66"]);
     drop_schema(&url).await;
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: tests/run.sh"]
+async fn a_store_of_every_older_version_is_brought_forward_with_what_it_holds() {
+    for version in 1..open::VERSION {
+        let url = schema(&server());
+        let name = parsed(&url).schema().to_owned();
+        let scripts = open::MIGRATIONS[..usize::try_from(version).unwrap()].join("\n");
+        let rows = format!(
+            "UPDATE store SET version = {version}; \
+             INSERT INTO chains VALUES (1, '\\x01', 7, 'old', '\\x02', '\\x03'); \
+             INSERT INTO journal \
+             VALUES (1, 0, 7, 'opened', 'old', '', '', '', '', '', '{{}}', '\\x00')"
+        );
+        edit(&url, &format!("CREATE SCHEMA {name}; {scripts}; {rows}")).await;
+        let store = open(&url).await;
+        assert_eq!(store.schema(), SchemaVersions { before: version, now: open::VERSION });
+        let range = RowRange { from: (1, 0), until_chain: 1 };
+        assert_eq!(store.rows(range, 10).await.unwrap()[0].who, "old");
+        assert_eq!(store.take_pids(1).await.unwrap(), 1);
+        let pages = crate::storage::Storage::pages(&store);
+        assert_eq!(pages.contexts(Contexts::After(None)).await.unwrap(), []);
+        drop_schema(&url).await;
+    }
 }

@@ -145,7 +145,20 @@ pub(super) async fn compact(store: &PostgresStorage) -> Result<Compacted, Storag
         }
     };
     // Each a statement of its own, since VACUUM runs in no transaction. FULL would lock all out.
-    for table in ["store", "chains", "journal", "keyvalue", "keyvalue_usage", "documents"] {
+    let tables = [
+        "store",
+        "chains",
+        "journal",
+        "bodies",
+        "agents",
+        "keyvalue",
+        "keyvalue_usage",
+        "documents",
+        "contexts",
+        "pages",
+        "page_contents",
+    ];
+    for table in tables {
         let vacuum = format!("VACUUM (ANALYZE) {table}");
         sqlx::raw_sql(AssertSqlSafe(vacuum))
             .execute(&mut lease.connection)

@@ -1,7 +1,7 @@
 //! The write path: a batch becomes one transaction in as few round trips as possible, since each
 //! statement crosses to the connection's thread and back (about 10 µs).
 
-use super::{Patience, SqliteStorage};
+use super::{Patience, SqliteStorage, durable};
 use crate::storage::{Batch, ChainId, Durability, NewChain, SealedRow, StorageError, link};
 use sqlx::query::Query;
 use sqlx::sqlite::SqliteArguments;
@@ -121,7 +121,9 @@ impl Writer {
 
 async fn write(connection: &mut SqliteConnection, batch: &Batch) -> Result<Vec<i64>, sqlx::Error> {
     let rows = batch.rows.as_slice();
-    if batch.opened.is_empty() && (1..=SINGLE_ROWS_MAX).contains(&rows.len()) {
+    let rows_alone =
+        batch.opened.is_empty() && batch.bodies.is_empty() && batch.processes.is_empty();
+    if rows_alone && (1..=SINGLE_ROWS_MAX).contains(&rows.len()) {
         let query = sqlx::query(AssertSqlSafe(single(rows.len())));
         bind(query, rows, &HashMap::new())?.execute(connection).await?;
         return Ok(Vec::new());
@@ -134,6 +136,7 @@ async fn write(connection: &mut SqliteConnection, batch: &Batch) -> Result<Vec<i
     let numbers = register(connection, &batch.opened).await?;
     let ids = batch.opened.iter().map(|chain| chain.key.id);
     let known: HashMap<ChainId, i64> = ids.zip(numbers.iter().copied()).collect();
+    durable::write(connection, &batch.bodies, &batch.processes).await?;
     for chunk in rows.chunks(CHUNK_ROWS) {
         let query = sqlx::query(AssertSqlSafe(insert(chunk.len())));
         bind(query, chunk, &known)?.execute(&mut *connection).await?;

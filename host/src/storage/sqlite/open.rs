@@ -13,8 +13,9 @@ use std::sync::{Mutex, PoisonError};
 const APPLICATION_ID: i64 = 0x616f_736a;
 
 /// The schema, one script a version. A released script is never changed; version N is the first N.
-const MIGRATIONS: [&str; 3] = [
+pub(super) const MIGRATIONS: [&str; 4] = [
     include_str!("../../../migrations/sqlite/0001_journal_and_keyvalue.sql"),
+    include_str!("../../../migrations/sqlite/0002_bodies_and_agents.sql"),
     include_str!("../../../migrations/sqlite/0003_documents.sql"),
     include_str!("../../../migrations/sqlite/0004_pages.sql"),
 ];

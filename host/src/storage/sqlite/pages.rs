@@ -72,6 +72,13 @@ async fn transact(connection: &mut SqliteConnection, batch: &PageBatch) -> sqlx:
         query.push(" ON CONFLICT (hash) DO NOTHING");
         query.build().persistent(false).execute(&mut *transaction).await?;
     }
+    if let Some(end) = batch.pages_end {
+        sqlx::query("DELETE FROM pages WHERE context = ? AND number >= ?")
+            .bind(&id.0[..])
+            .bind(signed(end))
+            .execute(&mut *transaction)
+            .await?;
+    }
     for some in batch.pages.chunks(ROWS_AT_ONCE) {
         let mut query =
             QueryBuilder::<Sqlite>::new("INSERT INTO pages (context, number, hash, record) ");

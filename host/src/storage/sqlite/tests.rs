@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::storage::conformance::{self, chain, row};
-use crate::storage::{Bucket, KeyValue};
+use crate::storage::pages::Contexts;
+use crate::storage::{Bodies, Bucket, KeyValue, PackedBody, Processes};
 use std::os::unix::fs::PermissionsExt;
 
 fn file(directory: &tempfile::TempDir) -> StoreUrl {
@@ -14,17 +15,17 @@ async fn open(url: &StoreUrl) -> SqliteStorage {
 }
 
 /// Runs SQL on the file beside the store.
-async fn edit(url: &StoreUrl, sql: &'static str) {
+async fn edit(url: &StoreUrl, sql: &str) {
     let StoreUrl::Sqlite(path) = url else { panic!("not a file") };
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path).create_if_missing(true);
     let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
-    sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+    sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned())).execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();
 }
 
 fn one_row() -> Batch {
     let chain = chain(1);
-    Batch { rows: vec![row(&chain, 0, "{}")], opened: vec![chain] }
+    Batch { rows: vec![row(&chain, 0, "{}")], opened: vec![chain], ..Batch::default() }
 }
 
 #[tokio::test]
@@ -72,21 +73,6 @@ async fn a_newer_store_is_refused_with_both_versions() {
 }
 
 #[tokio::test]
-async fn a_store_of_the_first_version_gets_the_tables_of_pages() {
-    use crate::storage::pages::Contexts;
-    let directory = tempfile::tempdir().unwrap();
-    let url = file(&directory);
-    open(&url).await.close().await.unwrap();
-    edit(&url, "DROP TABLE contexts; DROP TABLE pages; DROP TABLE page_contents").await;
-    edit(&url, "PRAGMA user_version=1").await;
-    let store = SqliteStorage::open(&url).await.unwrap();
-    let schema = store.schema();
-    assert!(schema.before == 1 && schema.now > 1, "{schema:?}");
-    let pages = crate::storage::Storage::pages(&store);
-    assert_eq!(pages.contexts(Contexts::After(None)).await.unwrap(), []);
-}
-
-#[tokio::test]
 async fn what_is_no_store_is_refused_and_left_alone() {
     let directory = tempfile::tempdir().unwrap();
     let foreign = StoreUrl::Sqlite(directory.path().join("foreign.db"));
@@ -127,7 +113,11 @@ fn twenty_threads_may_create_one_store_at_once() {
                 runtime.unwrap().block_on(async {
                     let store = open(url).await;
                     let chain = chain(id);
-                    let batch = Batch { rows: vec![row(&chain, 0, "")], opened: vec![chain] };
+                    let batch = Batch {
+                        rows: vec![row(&chain, 0, "")],
+                        opened: vec![chain],
+                        ..Batch::default()
+                    };
                     store.append(&batch, Durability::Written).await.unwrap();
                 });
             });
@@ -149,16 +139,20 @@ async fn a_full_disk_is_named_and_leaves_nothing_of_the_batch() {
         limit.execute(writer.connection().unwrap()).await.unwrap();
     }
     let chain = chain(1);
-    let first = Batch { rows: vec![row(&chain, 0, "")], opened: vec![chain.clone()] };
+    let first =
+        Batch { rows: vec![row(&chain, 0, "")], opened: vec![chain.clone()], ..Batch::default() };
     store.append(&first, Durability::Written).await.unwrap();
     let body = "x".repeat(100_000);
     let rows = (1..9).map(|seq| row(&chain, seq, &body)).collect();
-    let large = Batch { rows, opened: Vec::new() };
+    let large = Batch { rows, opened: Vec::new(), ..Batch::default() };
     let error = store.append(&large, Durability::Synced).await.unwrap_err();
     assert!(matches!(error, StorageError::Full { .. }), "{error}");
     assert_eq!(store.chain_heads(1).await.unwrap()[0].rows, 1);
     let rows = vec![row(&chain, 1, "{}")];
-    store.append(&Batch { rows, opened: Vec::new() }, Durability::Synced).await.unwrap();
+    store
+        .append(&Batch { rows, opened: Vec::new(), ..Batch::default() }, Durability::Synced)
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -169,7 +163,7 @@ async fn a_dropped_future_leaves_no_transaction_open() {
     for steps in 0..12 {
         let chain = chain(steps);
         let rows = (0..70).map(|seq| row(&chain, seq, "{}")).collect();
-        let batch = Batch { rows, opened: vec![chain] };
+        let batch = Batch { rows, opened: vec![chain], ..Batch::default() };
         let mut append = store.append(&batch, Durability::Written);
         for _ in 0..steps {
             if futures::poll!(append.as_mut()).is_ready() {
@@ -185,5 +179,38 @@ async fn a_dropped_future_leaves_no_transaction_open() {
     }
     for head in store.chain_heads(1).await.unwrap() {
         assert_eq!(head.rows, 70, "a batch is whole or not there");
+    }
+}
+
+#[tokio::test]
+async fn a_store_of_every_older_version_is_brought_forward_with_what_it_holds() {
+    for version in 1..open::VERSION {
+        let directory = tempfile::tempdir().unwrap();
+        let url = StoreUrl::Sqlite(directory.path().join("aos.db"));
+        let scripts = usize::try_from(version).unwrap();
+        edit(&url, &open::MIGRATIONS[..scripts].join("\n")).await;
+        let stamp = format!("PRAGMA application_id=1634693994; PRAGMA user_version={version}");
+        edit(
+            &url,
+            &format!(
+                "{stamp}; PRAGMA journal_mode=WAL; INSERT INTO chains \
+                 VALUES (1, randomblob(16), 7, 'old', randomblob(32), randomblob(32)); \
+                 INSERT INTO journal \
+                 VALUES (1, 0, 7, 'opened', 'old', x'', x'', '', '', '', '{{}}', x'00')"
+            ),
+        )
+        .await;
+        let store = open(&url).await;
+        assert_eq!(store.schema(), SchemaVersions { before: version, now: open::VERSION });
+        let range = RowRange { from: (1, 0), until_chain: 1 };
+        assert_eq!(store.rows(range, 10).await.unwrap()[0].who, "old");
+        assert_eq!(store.take_pids(1).await.unwrap(), 1);
+        let body = PackedBody::pack(b"content").unwrap();
+        let batch = Batch { bodies: vec![body.clone()], ..Batch::default() };
+        store.append(&batch, Durability::Synced).await.unwrap();
+        assert!(store.has_body(body.hash).await.unwrap());
+        let pages = crate::storage::Storage::pages(&store);
+        assert_eq!(pages.contexts(Contexts::After(None)).await.unwrap(), []);
+        assert_eq!(open(&url).await.schema().before, open::VERSION);
     }
 }

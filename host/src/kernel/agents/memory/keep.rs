@@ -33,6 +33,8 @@ pub(in crate::kernel::agents) struct Unkept {
     pub(in crate::kernel::agents) layout: String,
     pub(in crate::kernel::agents) pages: Vec<PageRecord>,
     pub(in crate::kernel::agents) contents: Vec<(Digest, Vec<u8>)>,
+    /// The number of pages.
+    pub(in crate::kernel::agents) pages_end: u64,
     ids: BTreeSet<PageId>,
     fresh: Vec<PageId>,
 }
@@ -74,6 +76,7 @@ impl Memory {
         let unkept = Unkept {
             state: serde_json::to_string(&self.state()).unwrap_or_default(),
             layout,
+            pages_end: pages.len() as u64,
             pages: ids.iter().filter_map(kept).collect(),
             contents: self.fresh.iter().filter_map(content).collect(),
             fresh: self.fresh.keys().copied().collect(),

@@ -1,6 +1,7 @@
 //! A prompt from the memory: what leaves the window first, what is recalled by itself, and the
 //! blocks as a model's messages.
 
+use super::Prompted;
 use super::words::said;
 use super::{Memory, Recall};
 use crate::model::{self, Breakpoint, Caching, Role};
@@ -18,14 +19,14 @@ const LEFT_BYTES_MAX: usize = 24 << 10;
 const LEFT_PAGE_BYTES: usize = 600;
 
 /// What one call brings with it.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::kernel::agents) struct Call {
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub(in crate::kernel) struct Call {
     /// Tokens of a prompt that the model takes, in its own count.
-    pub(in crate::kernel::agents) window_tokens: u64,
+    pub(in crate::kernel) window_tokens: u64,
     /// Counted tokens of the tools that are offered.
-    pub(in crate::kernel::agents) tools_tokens: u64,
+    pub(in crate::kernel) tools_tokens: u64,
     /// How the provider caches.
-    pub(in crate::kernel::agents) caching: Caching,
+    pub(in crate::kernel) caching: Caching,
 }
 
 /// A prompt in the model layer's words.
@@ -65,21 +66,7 @@ impl Memory {
         &mut self,
         call: &Call,
     ) -> Result<Vec<Recall>, PagerError> {
-        self.fit_window(call)?;
-        self.trace.recalled = false;
-        let asked = self.asked.take().filter(|_| self.setting.auto_recall);
-        // The window is cleared for the largest tail, so that a recall never needs a second batch.
-        let tail_tokens = if asked.is_some() { self.tail_tokens_max() } else { 0 };
-        let cleared = self.clear(tail_tokens);
-        let Some(asked) = asked.filter(|_| self.context.usage().evictions > 0) else {
-            return cleared.map(|()| Vec::new());
-        };
-        if let Err(PagerError::Wedged { .. }) = cleared {
-            self.clear(0)?;
-            return Ok(Vec::new());
-        }
-        cleared?;
-        self.figures.user_turns += 1;
+        let Some((asked, tail_tokens)) = self.make_room(call)? else { return Ok(Vec::new()) };
         let outside = |page: &crate::pager::Page| !page.resident && !page.freed;
         let mut picks = Vec::new();
         // A terse answer is about what it answers.
@@ -91,6 +78,29 @@ impl Memory {
         picks.sort_unstable_by_key(|recall| recall.pick.id);
         self.trace.recalled = !picks.is_empty();
         Ok(picks)
+    }
+
+    /// Clears the window; gives what pages are to be recalled for, and how many tokens of them.
+    pub(super) fn make_room(
+        &mut self,
+        call: &Call,
+    ) -> Result<Option<(std::sync::Arc<str>, u64)>, PagerError> {
+        self.paged.prompt = Some(Prompted::of(*call));
+        self.fit_window(call)?;
+        self.trace.recalled = false;
+        let asked = self.asked.take().filter(|_| self.setting.auto_recall);
+        // The window is cleared for the largest tail, so that a recall never needs a second batch.
+        let tail_tokens = if asked.is_some() { self.tail_tokens_max() } else { 0 };
+        let cleared = self.clear(tail_tokens);
+        let Some(asked) = asked.filter(|_| self.context.usage().evictions > 0) else {
+            return cleared.map(|()| None);
+        };
+        if let Err(PagerError::Wedged { .. }) = cleared {
+            return self.clear(0).map(|()| None);
+        }
+        cleared?;
+        self.figures.user_turns += 1;
+        Ok(Some((asked, tail_tokens)))
     }
 
     /// The model's window less the tools, in counted tokens.
@@ -159,6 +169,9 @@ impl Memory {
             ..BreakpointRules::default()
         };
         let rendered = self.context.render(&tail, &rules)?;
+        if let Some(prompt) = &mut self.paged.prompt {
+            prompt.sent = true;
+        }
         let trace = &mut self.trace;
         let same = rendered.blocks.iter().zip(&trace.blocks).take_while(|(now, then)| now == then);
         self.figures.prefix_tokens += same.map(|(block, _)| block.tokens).sum::<u64>();
@@ -179,7 +192,8 @@ impl Memory {
 
     /// As much of a tail as fits, in the log's order.
     fn tail_within(&mut self, tail: Vec<(PageId, String)>) -> Vec<TailBlock> {
-        let (mut blocks, mut left) = (Vec::new(), self.tail_tokens_max());
+        let most = self.tail_tokens_max();
+        let (mut blocks, mut left) = (Vec::new(), most);
         for (page, text) in tail {
             let block = TailBlock::recalled(page, &text);
             let tokens = self.counter.tokens(&block.text);
@@ -190,6 +204,9 @@ impl Memory {
             }
         }
         self.figures.recalled_turns += u64::from(!blocks.is_empty());
+        if let Some(prompt) = &mut self.paged.prompt {
+            prompt.tail_tokens = most - left;
+        }
         blocks
     }
 
