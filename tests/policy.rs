@@ -235,10 +235,7 @@ fn a_recorded_policy_is_what_each_plugin_needed() {
     let wide = ["--allow-read", "w:/w", "--allow-net", "*", "--allow-env", "HOME"];
     let one = ["files", "-t", "read_file", "--arg", "path=/w/a/one.txt"];
     let text = recorded(&user, &one, &wide, 1);
-    assert!(
-        text.contains(":/w/a\"") && text.contains("permission_level = \"standard\""),
-        "{text}"
-    );
+    assert!(text.contains(":/w/a\"") && text.contains("permission_level = \"standard\""), "{text}");
     let search = ["files", "-t", "search_files", "--arg", "path=/w/a", "--arg", "pattern=words"];
     recorded(&user, &search, &wide, 1);
     let write = ["files", "-t", "write_file", "-i", r#"{"path":"/w/c/new.txt","content":"x"}"#];
