@@ -28,7 +28,8 @@ while [ $# -gt 0 ]; do
 done
 
 all=()
-for manifest in */plugin.toml; do all+=("${manifest%/plugin.toml}"); done
+# python has no crate: `aos-host plugin build python` builds it.
+for manifest in */Cargo.toml; do all+=("${manifest%/Cargo.toml}"); done
 for name in ${names[@]+"${names[@]}"}; do
     [ -f "$name/plugin.toml" ] || { echo "build.sh: there is no plugin $name" >&2; exit 2; }
 done
@@ -65,7 +66,42 @@ if [ $check = yes ]; then
     exit $stale
 fi
 
+# QuickJS, in javascript, is C: zig has clang with a C library for WebAssembly in one package.
+ZIG_PACKAGE=ziglang==0.17.1
+
+find_c_compiler() {
+    local kit=$PWD/target/c zig
+    if [ -x "${WASI_SDK_PATH:-/nowhere}/bin/clang" ]; then
+        export WASI_SDK=$WASI_SDK_PATH
+        return
+    fi
+    zig=$(command -v zig || command -v python-zig || true)
+    if [ -z "$zig" ]; then
+        if [ ! -x "$kit/venv/bin/python-zig" ]; then
+            { python3 -m venv "$kit/venv" && "$kit/venv/bin/pip" install --quiet "$ZIG_PACKAGE"; } >&2 || {
+                echo "build.sh: javascript needs a C compiler for WebAssembly: set WASI_SDK_PATH," \
+                    "or put zig on PATH (pip install $ZIG_PACKAGE)" >&2
+                return 1
+            }
+        fi
+        zig=$kit/venv/bin/python-zig
+    fi
+    mkdir -p "$kit"
+    # The target is said in zig's own words, not in those of Rust.
+    cat >"$kit/cc" <<CC
+#!/usr/bin/env bash
+words=()
+for word in "\$@"; do [[ \$word == --target=* ]] || words+=("\$word"); done
+exec "$zig" cc -target wasm32-wasi "\${words[@]}"
+CC
+    printf '#!/usr/bin/env bash\nexec "%s" ar "$@"\n' "$zig" >"$kit/ar"
+    chmod +x "$kit/cc" "$kit/ar"
+    export "CC_${WASM_TARGET//-/_}=$kit/cc" "AR_${WASM_TARGET//-/_}=$kit/ar"
+    export RQUICKJS_SYS_NO_WASI_SDK=1
+}
+
 find_toolchain
+if [[ " ${names[*]} " == *" javascript "* ]]; then find_c_compiler; fi
 mkdir -p "$out"
 for name in "${names[@]}"; do
     echo "building $name" >&2

@@ -4,7 +4,7 @@
 #   bash tests/run.sh                 all of it
 #   bash tests/run.sh --without NAME  leaves out one part: guests, lint, project,
 #                                     languages, postgres, install
-#   bash tests/run.sh --long          also what takes long: guests in Python and JavaScript, and
+#   bash tests/run.sh --long          also what takes long: guests and projects in other languages, and
 #                                     the benches with their budgets
 #
 # It ends with a failure when something is missing that was not left out by name.
@@ -71,6 +71,9 @@ if wanted guests; then
     CARGO_TARGET_DIR=$guests bash tests/guests/build.sh --out "$dist"
     export AOS_TEST_DIST=$dist
     (cd plugins && cargo test --locked --workspace)
+    # The plugin that runs Python, natively.
+    need python3 "install Python 3.11 or newer"
+    (cd plugins/python && python3 -m unittest --quiet)
     cargo test --locked -p aos-sdk -p aos-sdk-macros
 fi
 
@@ -106,9 +109,12 @@ if wanted project; then
         "$host" new my-tool --kind tool
         cd my-tool
         cargo test
-        ./build.sh
+        "$host" build
         "$host" run dist/my-tool.wasm --store memory:
+        "$host" test dist/my-tool.wasm
     )
+    # The same as the guide tells it, with what each command prints.
+    tests --test aos guide::commands::rust -- --ignored
 fi
 
 if [ $long = yes ] && wanted languages; then
@@ -116,7 +122,16 @@ if [ $long = yes ] && wanted languages; then
     need npm "install Node.js 20 or newer with npm"
     languages=$PWD/target/languages
     bash tests/guests/languages/build.sh "$languages"
+    bash tests/projects.sh target/release/aos-host "$languages/projects"
+    # The plugin that is too large to be committed, by the toolchain of the projects.
+    PATH=$languages/projects/venv/bin:$PATH target/release/aos-host plugin build python \
+        --output "$languages/plugin-python.wasm"
+    target/release/aos-host test "$languages/plugin-python.wasm" --timeout 60s
     AOS_TEST_LANGUAGES=$languages tests --test aos languages:: -- --ignored
+    AOS_TEST_LANGUAGES=$languages tests --test aos execution:: -- --ignored
+    tests --test aos guide::commands:: -- --ignored
+    bash tests/bad-input.sh target/release/aos-host "$languages/projects"
+    bash tests/third-party.sh target/release/aos-host "$languages/third-party"
 fi
 
 if [ $long = yes ] && wanted install; then

@@ -5,9 +5,12 @@
 mod agent;
 mod arguments;
 mod audit;
+mod build;
 mod cache;
 mod checkpoint;
 mod context;
+mod contract;
+mod dev;
 mod exit;
 mod explain;
 mod input;
@@ -16,6 +19,7 @@ mod logs;
 mod man;
 mod new;
 mod operate;
+mod plugin;
 mod policy;
 mod ps;
 mod quota;
@@ -96,10 +100,19 @@ enum Command {
     Quota(quota::QuotaCommand),
     /// Say what a plugin is, what it offers and what it would need
     Inspect(inspect::InspectArgs),
-    /// Start a new tool: a project that builds, tests and runs
+    /// Start a new tool, agent or command: a project that builds, tests and runs
     New(new::NewArgs),
     /// Say why the last denial of a run happened, and the one line that would allow it
     Explain(explain::ExplainArgs),
+    /// Build the project in a folder into one plugin, by its language's own toolchain
+    Build(build::BuildArgs),
+    /// Build and run the project in this folder, again on each save
+    Dev(dev::DevArgs),
+    /// Hold a tool plugin against the contract: calls made from its schemas, its examples
+    Test(contract::TestArgs),
+    /// Build and install plugins
+    #[command(subcommand)]
+    Plugin(plugin::PluginCommand),
     /// Read the journal: what was run, what it did, what it was denied
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -158,7 +171,13 @@ fn not_understood(error: &clap::Error, asked: Asked) -> Result<Code, Failure> {
             Ok(()) | Err(_) => Ok(Code::Ok),
         };
     }
-    let text = error.render().to_string();
+    let mut text = error.render().to_string();
+    let meant = nearest_command(error);
+    if let Some(near) = &meant
+        && let Some(at) = text.find("\n\nUsage:")
+    {
+        text.insert_str(at, &format!("\n\n  tip: there is `{near}`"));
+    }
     if asked.json {
         let lines = text.lines().take_while(|line| !line.starts_with("Usage:")).map(str::trim);
         let sentence = lines
@@ -169,13 +188,28 @@ fn not_understood(error: &clap::Error, asked: Asked) -> Result<Code, Failure> {
         return Err(Failure::usage(sentence.trim_start_matches("error: ")));
     }
     // What was typed is quoted, and a terminal would obey what is in it.
-    let told = match terminal::visible(&text) == text {
+    let told = match meant.is_none() && terminal::visible(&text) == text {
         true => error.print(),
         false => std::io::stderr().write_all(terminal::visible(&text).as_bytes()),
     };
     // Nobody is left to tell when stderr is closed.
     let _told = told;
     Err(Failure::silent(Code::Usage))
+}
+
+/// The command that a mistyped one is most like, where clap knows none.
+fn nearest_command(error: &clap::Error) -> Option<String> {
+    use clap::CommandFactory as _;
+    use clap::error::{ContextKind, ContextValue};
+    if error.get(ContextKind::SuggestedSubcommand).is_some() {
+        return None;
+    }
+    let Some(ContextValue::String(wrong)) = error.get(ContextKind::InvalidSubcommand) else {
+        return None;
+    };
+    let command = Cli::command();
+    let names = command.get_subcommands().map(clap::Command::get_name);
+    crate::sandbox::plain::nearest(wrong, names).map(str::to_owned)
 }
 
 /// A variable of the host's own; an empty one counts as unset, as shells and tools have it.
@@ -228,6 +262,10 @@ fn dispatch(cli: Cli) -> Result<Code, Failure> {
         Command::Inspect(arguments) => block_on(inspect::inspect(&config, arguments)),
         Command::New(arguments) => new::new(&arguments),
         Command::Explain(arguments) => block_on(explain::explain(&config, &arguments)),
+        Command::Build(arguments) => block_on(build::build(&config, &arguments)),
+        Command::Dev(arguments) => dev::dev(&config, &arguments),
+        Command::Test(arguments) => block_on(contract::test(&config, arguments)),
+        Command::Plugin(command) => block_on(plugin::plugin(&config, &command)),
         Command::Audit(command) => block_on(audit::audit(&config, command)),
         Command::Store(command) => block_on(store::store(&config, command)),
         Command::Storage(command) => block_on(storage::storage(&config, command)),

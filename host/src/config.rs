@@ -3,6 +3,7 @@
 
 pub mod agent;
 pub mod anchor;
+pub mod host;
 pub mod plugins;
 pub mod policy;
 pub mod secrets;
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use self::host::HostTable;
 use crate::sandbox::limits::Limits;
 use crate::storage::StoreUrl;
 
@@ -39,6 +41,10 @@ pub struct Config {
     pub grants: Vec<String>,
     /// Paths that stay closed in every run.
     pub denied_paths: Vec<PathBuf>,
+    /// `[models.providers]`: providers, models and prices over the built-in table.
+    pub providers: toml::Table,
+    /// `[host]`: what agents share.
+    pub host: HostTable,
     /// The configuration file, there or not.
     pub file: PathBuf,
     /// Where a daemon's socket is: the session's runtime folder, or below the state folder.
@@ -62,6 +68,17 @@ struct File {
     grants: GrantsTable,
     #[serde(default)]
     limits: LimitsTable,
+    #[serde(default)]
+    models: ModelsTable,
+    #[serde(default)]
+    host: HostTable,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ModelsTable {
+    #[serde(default)]
+    providers: toml::Table,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -273,6 +290,9 @@ impl Config {
             let own = own.display();
             return Err(ConfigError(format!("{own}: limits: {key} is 0; {ZERO}")));
         }
+        if let Err(what) = file.host.check() {
+            return Err(ConfigError(format!("{}: host: {what}", own.display())));
+        }
         let mut plugin_path = file.plugin_path;
         plugin_path.push(folders.data.join("plugins"));
         Ok(Self {
@@ -283,6 +303,8 @@ impl Config {
             limits: file.limits.over(&Limits::default()),
             grants: file.grants.allow,
             denied_paths: file.grants.deny_path,
+            providers: file.models.providers,
+            host: file.host,
             file: own,
             runtime_folder: folders.runtime,
             anchor_key: folders.state.join("anchor.key"),
@@ -316,7 +338,8 @@ impl Config {
 
 fn read(path: &Path) -> Result<File, ConfigError> {
     let fail = |what: String| ConfigError(format!("{}: {what}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|error| fail(error.to_string()))?;
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| fail(format!("the configuration cannot be read: {error}")))?;
     toml::from_str(&text).map_err(|error| {
         let at = error.span().map_or(0, |span| span.start);
         let line = text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1;

@@ -213,6 +213,11 @@ impl Scheduler {
         Some(usage)
     }
 
+    /// Tokens that one request of an agent may have; none where it is unknown or not limited.
+    pub fn request_limit(&self, pid: Pid) -> Option<u64> {
+        self.ledger.request_limit(self.ledger.find(Scope::Agent(pid))?)
+    }
+
     /// A provider's slots, calls in flight, calls that wait for a slot.
     pub fn model_slots(&self, provider: ProviderId) -> Option<SlotUse> {
         self.pools.models.get(&provider).map(slot_use)

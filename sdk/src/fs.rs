@@ -50,6 +50,14 @@ pub fn create_new(path: &str) -> Result<File, Error> {
     attempt(path, Access::Write, |path| OpenOptions::new().write(true).create_new(true).open(path))
 }
 
+/// Opens a file that is there to write it; nothing of it changes by that.
+///
+/// # Errors
+/// Where it is denied, not there, or not to be written.
+pub fn open_to_write(path: &str) -> Result<File, Error> {
+    attempt(path, Access::Write, |path| OpenOptions::new().write(true).open(path))
+}
+
 /// All bytes of a file. The host's memory limit is the only bound: see [`read_up_to`].
 ///
 /// # Errors

@@ -145,8 +145,8 @@ fn the_turn_limit_is_a_clear_error() {
     let turn = || Turn::call("weather__today", json!({}));
     let script = (0..5).fold(Script::new(), |script, _| script.turn(turn()));
     let outcome = kernel(script).run(program, "Go");
-    let expected = "the model gave no answer within 4 turns; raise the agent's turns_max, or make \
-                    the task smaller";
+    let expected = "the model gave no answer within 4 turns; give it more with `turns_max`, \
+                    beside `task` in the JSON of its task, or make the task smaller";
     assert_eq!(outcome.error(), expected);
     assert_eq!(outcome.prompts.len(), 4);
 }
@@ -177,8 +177,10 @@ fn a_reply_that_was_cut_before_a_word_is_an_error() {
 fn an_end_without_a_word_is_asked_about_once() {
     let script = Script::new().turn(Turn::default()).turn_after("final answer", Turn::say("42"));
     assert_eq!(kernel(script).run(program, "x").text(), "42");
-    let script = Script::new().turn(Turn::default()).turn(Turn::default());
-    assert_eq!(kernel(script).run(program, "x").text(), "");
+    let script = Script::new().turn(Turn::default()).turn(Turn::say(" \n"));
+    let expected = "the model stopped without an answer: it said nothing, and nothing again when \
+                    asked for its answer";
+    assert_eq!(kernel(script).run(program, "x").error(), expected);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use aos_host::config::agent::{AgentSpec, agent_options};
 use aos_host::kernel::agents::SpawnError;
 use aos_host::kernel::{Kernel, SessionOptions};
 use aos_host::model::{ModelOptions, Models};
-use aos_host::types::{Ending, Pid};
+use aos_host::types::{Ending, Pid, Standing};
 
 use crate::support::top;
 
@@ -33,6 +33,14 @@ impl House {
 
     /// With other bounds.
     pub async fn with(change: impl FnOnce(&mut aos_host::kernel::agents::AgentOptions)) -> Self {
+        Self::with_models(ModelOptions::default(), change).await
+    }
+
+    /// With providers of one's own.
+    pub async fn with_models(
+        models: ModelOptions,
+        change: impl FnOnce(&mut aos_host::kernel::agents::AgentOptions),
+    ) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let cache = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled");
         let file = folder.path().join("aos.toml");
@@ -42,7 +50,7 @@ impl House {
         config.plugin_path = vec![crate::support::dist(), top().join("tests/guests/dist")];
         let kernel = Kernel::builder().cache(cache, None).build().await.expect("a kernel");
         let environment = std::sync::Arc::new(|_: &str| None);
-        let models = Models::new(ModelOptions::default(), environment).expect("models");
+        let models = Models::new(models, environment).expect("models");
         let mut options = agent_options(&config, models.clone());
         options.schedule.workers = 2;
         change(&mut options);
@@ -86,6 +94,23 @@ impl House {
         let spawn = spec.resolve(&self.config, &self.kernel, &self.models, options).await;
         let spawn = spawn.unwrap_or_else(|error| panic!("{error}"));
         self.kernel.agents().expect("agents").spawn_first(spawn).await
+    }
+
+    /// Tries to start an agent that is refused.
+    pub async fn refused(&self, spec: AgentSpec) -> SpawnError {
+        self.try_spawn(spec).await.expect_err("it is refused")
+    }
+
+    /// Waits until an agent stands so.
+    pub async fn stands(&self, pid: Pid, standing: Standing) {
+        let agents = self.kernel.agents().expect("agents");
+        let stands = async {
+            while agents.show(pid).expect("is").standing != standing {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let stands = tokio::time::timeout(PATIENCE, stands).await;
+        stands.unwrap_or_else(|_| panic!("not {standing}: {:?}", agents.show(pid)));
     }
 
     /// How an agent ended.

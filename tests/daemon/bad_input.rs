@@ -66,6 +66,8 @@ fn numbers_out_of_range_and_words_for_numbers_are_told() {
     user.run(&["quota", "set", "host"]).complains(2, &["which limit"]);
     user.run(&["quota", "show", "planet"]).complains(2, &["no scope", "tree:PID"]);
     user.run(&["serve", "--drain", "soon"]).complains(2, &["30s"]);
+    user.run(&["serve", "--model-slots", "0"]).complains(2, &["--model-slots is 0"]);
+    user.run(&["serve", "--cpu-slice", "0s"]).complains(2, &["--cpu-slice is 0"]);
     user.run(&["wait", "1", "--timeout", "x"]).complains(2, &["30s"]);
 }
 

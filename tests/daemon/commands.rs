@@ -3,7 +3,7 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use super::house::{NEVER, QUICK, asks_its_model, json, serve, spawn, until};
+use super::house::{NEVER, QUICK, asks_its_model, json, serve, spawn, try_spawn, until};
 use crate::support::{User, plugin};
 
 #[test]
@@ -33,6 +33,40 @@ fn an_agent_is_spawned_listed_waited_for_and_read_about() {
     assert_eq!(user.run(&["logs", &pid]).expect(0).stdout, live);
     let ran = user.run(&["logs", &pid, "-o", "json"]).expect(0);
     assert_eq!(ran.stdout.lines().map(json).count(), live.lines().count());
+}
+
+#[test]
+fn ended_agents_are_listed_and_waited_for_without_a_host() {
+    let user = User::new();
+    let mut host = serve(&user, &[]);
+    let long = "word ".repeat(1_000);
+    let script = format!("[[turn]]\nsay = \"{long}\"\n");
+    let pid = spawn(&user, "worker", &script, &["--priority", "20"]);
+    let whole = user.run(&["wait", &pid]).expect(0).stdout;
+    assert!(whole.len() >= long.trim().len(), "{}", whole.len());
+    let killed = spawn(&user, "victim", NEVER, &[]);
+    user.run(&["kill", &killed]).expect(0);
+    user.run(&["wait", &killed]).expect(1);
+    let listed = || json(&user.run(&["ps", "-a", "-o", "json"]).expect(0).stdout);
+    let live = listed();
+    host.signal(rustix::process::Signal::TERM);
+    host.ended();
+    let stored = listed();
+    for (live, stored) in
+        live.as_array().expect("agents").iter().zip(stored.as_array().expect("agents"))
+    {
+        for key in ["pid", "name", "program", "model", "priority", "standing", "chain", "task"] {
+            assert_eq!(live[key], stored[key], "{key}");
+        }
+        assert_eq!(live["ending"]["how"], stored["ending"]["how"]);
+        assert_eq!(live["usage"]["model_calls"], stored["usage"]["model_calls"]);
+    }
+    assert_eq!(stored.as_array().map(Vec::len), Some(2));
+    assert_eq!(user.run(&["wait", &pid]).expect(0).stdout, whole);
+    assert_eq!(user.run(&["wait", "worker"]).expect(0).stdout, whole);
+    user.run(&["wait", &killed]).complains(1, &["was ended"]);
+    user.run(&["wait", "77"]).complains(2, &["no host is running"]);
+    user.run(&["ps"]).complains(2, &["no host is running"]);
 }
 
 #[test]
@@ -95,6 +129,35 @@ fn quotas_are_shown_set_and_lifted_and_what_they_open_goes_on() {
     user.run(&["quota", "set", "host", "--window-cost", "none"]).expect(0);
     let set = json(&user.run(&["quota", "show", "host", "-o", "json"]).expect(0).stdout);
     assert!(set["limits"]["window_microdollars"].is_null());
+    user.run(&["quota", "set", "host", "--window-tokens", "500k"]).expect(0);
+    let set = json(&user.run(&["quota", "show", "host", "-o", "json"]).expect(0).stdout);
+    assert_eq!(set["limits"]["window_tokens"], 500_000);
+}
+
+#[test]
+fn owners_have_quotas_of_their_own_before_they_have_agents() {
+    let user = User::new();
+    let _host = serve(&user, &[]);
+    let shown = || json(&user.run(&["quota", "show", "owner:5", "-o", "json"]).expect(0).stdout);
+    assert_eq!(shown()["total"]["calls"], 0);
+    let pid = spawn(&user, "worker", QUICK, &["--owner", "5"]);
+    user.run(&["wait", &pid]).expect(0);
+    assert_eq!(shown()["total"]["calls"], 1);
+    let other = json(&user.run(&["quota", "show", "owner:6", "-o", "json"]).expect(0).stdout);
+    assert_eq!(other["total"]["calls"], 0);
+}
+
+#[test]
+fn what_agents_share_is_set_by_the_file_and_by_flags_over_it() {
+    let user = User::new();
+    let host = "[host]\nagents_max = 100\nmodel_slots = 3\n";
+    std::fs::write(user.folder().join("aos.toml"), host).expect("writes");
+    let _host = serve(&user, &["--agents-max", "1"]);
+    let pid = spawn(&user, "first", NEVER, &[]);
+    until(&user, &pid, asks_its_model);
+    try_spawn(&user, "second", QUICK, &[]).complains(4, &["--agents-max"]);
+    let ran = user.run(&["top"]).expect(0);
+    assert!(ran.stdout.contains("1/3"), "{ran:?}");
 }
 
 #[test]

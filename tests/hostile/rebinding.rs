@@ -12,7 +12,7 @@ use aos_host::sandbox::Ended;
 use aos_host::sandbox::limits::Limits;
 use aos_host::sandbox::state::Input;
 use aos_host::sandbox::stdio::Sink;
-use aos_host::types::{Reply, Syscall, ToolError};
+use aos_host::types::{Content, Reply, Syscall, ToolError};
 use futures::future::BoxFuture;
 use serde_json::json;
 
@@ -84,9 +84,22 @@ async fn kernel(resolver: &Arc<Rebinding>) -> Kernel {
     built.expect("a kernel")
 }
 
+/// Fetches, with a neighbour beside it on the same kernel who must answer meanwhile.
 async fn fetch(kernel: &Kernel, session: &Session, port: u16) -> Result<Reply, Fault> {
     let arguments = json!({ "url": format!("http://{NAME}:{port}/") });
-    kernel.submit(session, Syscall::Call { tool: Some("fetch".into()), arguments }).await
+    let call = Syscall::Call { tool: Some("fetch".into()), arguments };
+    let (fetched, ()) = tokio::join!(kernel.submit(session, call), neighbour(kernel));
+    fetched
+}
+
+async fn neighbour(kernel: &Kernel) {
+    let bytes = std::fs::read(support::plugin("calculator")).expect("reads");
+    let plugin = kernel.load("calculator", bytes).await.expect("loads");
+    let session = kernel.session(plugin, options(Limits::default(), &[])).expect("opens");
+    let arguments = json!({ "expression": "(2+3)*4^2" });
+    let reply = kernel.submit(&session, Syscall::Call { tool: None, arguments }).await;
+    let Ok(Reply::Output(output, _)) = &reply else { panic!("the neighbour noticed: {reply:?}") };
+    assert!(matches!(&output.content[..], [Content::Text(text)] if text == "80"), "{output:?}");
 }
 
 #[track_caller]

@@ -247,7 +247,13 @@ impl Client {
                 connection.sender.send_request(request).await.map_err(|error| self.gone(&error))?;
             let status = response.status();
             let limited = Limited::new(response.into_body(), ANSWER_BYTES_MAX);
-            let body = limited.collect().await.map_err(|error| self.gone(&*error))?;
+            let body =
+                limited.collect().await.map_err(|error| match error
+                    .is::<http_body_util::LengthLimitError>()
+                {
+                    true => ApiError::TooLong(ANSWER_BYTES_MAX),
+                    false => self.gone(&*error),
+                })?;
             Ok((status, body.to_bytes()))
         };
         let (status, body) = tokio::time::timeout(within, answered)

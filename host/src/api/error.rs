@@ -73,6 +73,9 @@ pub enum ApiError {
         /// What is wrong with it, and what would be right.
         what: String,
     },
+    /// The answer is longer than an answer may be, in bytes.
+    #[error("the host's answer is longer than {0} bytes: ask for one agent instead of all")]
+    TooLong(usize),
     /// The connection carried what is no answer.
     #[error("the host's answer cannot be read: {0}")]
     Answer(String),
@@ -91,6 +94,7 @@ impl ApiError {
             Self::NoHost(_) | Self::Taken { .. } | Self::Foreign { .. } | Self::Version { .. } => {
                 Blame::Usage
             }
+            Self::TooLong(_) => Blame::Limit,
             Self::Gone { .. } | Self::Silent { .. } | Self::Path { .. } | Self::Answer(_) => {
                 Blame::Host
             }

@@ -289,7 +289,7 @@ impl From<SpawnError> for Problem {
     fn from(error: SpawnError) -> Self {
         let blame = match &error {
             SpawnError::Limit(_) => Blame::Limit,
-            SpawnError::Refused(_) => Blame::Usage,
+            SpawnError::Refused(_) | SpawnError::Window { .. } => Blame::Usage,
             SpawnError::Journal(_) => Blame::Host,
         };
         Self::new(blame, error)

@@ -128,6 +128,9 @@ impl FileRules {
                 "cannot grant `{host}`: it is no folder; grant the folder that holds it"
             )));
         }
+        if let Err(error) = std::fs::File::open(&real) {
+            return Err(GrantError(format!("cannot grant `{host}`: {error}")));
+        }
         if let Some(known) = self.roots.iter_mut().find(|known| known.guest == root.guest) {
             if known.real != real {
                 return Err(GrantError(format!(

@@ -220,6 +220,26 @@ impl Scope {
     }
 }
 
+impl Scope {
+    /// What it is a scope of.
+    pub fn capability(&self) -> Capability {
+        match self {
+            Self::Read(_) => Capability::Read,
+            Self::Write(_) => Capability::Write,
+            Self::Net(_) => Capability::Net,
+            Self::Tcp(_) => Capability::Tcp,
+            Self::Udp(_) => Capability::Udp,
+            Self::Env(_) => Capability::Env,
+            Self::Config(_) => Capability::Config,
+            Self::KeyValue(_) => Capability::KeyValue,
+            Self::Secret(_) => Capability::Secret,
+            Self::Tool(_) => Capability::Tool,
+            Self::Model(_) => Capability::Model,
+            Self::Spawn(_) => Capability::Spawn,
+        }
+    }
+}
+
 /// One line of what the operator gives.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Grant {
@@ -230,25 +250,6 @@ pub struct Grant {
 }
 
 impl Grant {
-    /// The name of the capability that it grants.
-    pub fn scope_name(&self) -> &'static str {
-        let capability = match &self.scope {
-            Scope::Read(_) => Capability::Read,
-            Scope::Write(_) => Capability::Write,
-            Scope::Net(_) => Capability::Net,
-            Scope::Tcp(_) => Capability::Tcp,
-            Scope::Udp(_) => Capability::Udp,
-            Scope::Env(_) => Capability::Env,
-            Scope::Config(_) => Capability::Config,
-            Scope::KeyValue(_) => Capability::KeyValue,
-            Scope::Secret(_) => Capability::Secret,
-            Scope::Tool(_) => Capability::Tool,
-            Scope::Model(_) => Capability::Model,
-            Scope::Spawn(_) => Capability::Spawn,
-        };
-        capability.name()
-    }
-
     /// Whether whoever holds this grant holds `other` too: for the same plugin or for all, and
     /// nothing that this one does not reach. Patterns of requests and sockets must be the same.
     pub fn covers(&self, other: &Self) -> bool {

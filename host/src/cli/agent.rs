@@ -14,7 +14,7 @@ use crate::config::secrets::Vault;
 use crate::config::{Config, Time};
 use crate::kernel::agents::Agents;
 use crate::kernel::{Kernel, SessionOptions};
-use crate::model::{ModelOptions, Models};
+use crate::model::{ModelError, ModelOptions, Models};
 use crate::pager::Tokenizer;
 use crate::types::{Ending, Pid, ProcessView, Standing, Waiting};
 
@@ -49,10 +49,22 @@ pub struct AgentArgs {
     /// US dollars that it and its children may spend in all
     #[arg(long, value_name = "DOLLARS", value_parser = microdollars)]
     pub max_cost: Option<u64>,
+    /// Tokens of one of its requests; 10000 unless the host says otherwise
+    #[arg(long, value_name = "TOKENS")]
+    pub request_tokens: Option<u64>,
+    /// Tokens that it alone may use in an hour; 100000 unless said
+    #[arg(long, value_name = "TOKENS")]
+    pub window_tokens: Option<u64>,
+    /// Model calls that it alone may make in an hour; 1000 unless said
+    #[arg(long, value_name = "CALLS")]
+    pub window_calls: Option<u64>,
+    /// For whom it runs, a number: owners share slots fairly and have quotas
+    #[arg(long, value_name = "NUMBER")]
+    pub owner: Option<u32>,
     /// How long it may live, pauses left out
     #[arg(long, value_name = "TIME")]
     pub max_time: Option<Time>,
-    /// CPU that it may use at most, as 50% of one core
+    /// CPU that it, its tools and its children may use at most, as 50% of one core
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     pub cpu: Option<u16>,
     /// How long to wait for room in a spent budget before giving up
@@ -110,6 +122,10 @@ impl AgentArgs {
             (self.max_tokens.is_some(), "--max-tokens"),
             (self.max_calls.is_some(), "--max-calls"),
             (self.max_cost.is_some(), "--max-cost"),
+            (self.request_tokens.is_some(), "--request-tokens"),
+            (self.window_tokens.is_some(), "--window-tokens"),
+            (self.window_calls.is_some(), "--window-calls"),
+            (self.owner.is_some(), "--owner"),
             (self.max_time.is_some(), "--max-time"),
             (self.cpu.is_some(), "--cpu"),
             (self.context_budget.is_some(), "--context-budget"),
@@ -135,7 +151,7 @@ impl AgentArgs {
         let task = self.task.as_deref().ok_or_else(|| {
             Failure::usage(format!("{program} is an agent: give it a task with --task"))
         })?;
-        Ok(AgentSpec {
+        let spec = AgentSpec {
             name: self.name.clone(),
             program: program.to_owned(),
             task: input::text(task)?,
@@ -154,13 +170,29 @@ impl AgentArgs {
             max_tokens: self.max_tokens.or(quotas.max_tokens),
             max_calls: self.max_calls.or(quotas.max_calls),
             max_microdollars: self.max_cost.or(quotas.max_microdollars),
+            request_tokens: self.request_tokens,
+            window_tokens: self.window_tokens,
+            window_calls: self.window_calls,
+            owner: self.owner,
             max_time: self.max_time.or(quotas.max_time),
             cpu_percent: self.cpu.or(quotas.cpu_percent),
             context_tokens: self.context_budget,
             tokenizer: self.tokenizer.unwrap_or_default(),
             no_auto_recall: self.no_auto_recall,
             summarise: self.summarise.clone(),
-        })
+        };
+        spec.check().map_err(|what| Failure::usage(as_flag(&what)))?;
+        Ok(spec)
+    }
+}
+
+/// A sentence about a key of a description, about the flag that sets it.
+fn as_flag(what: &str) -> String {
+    match what.split_once(" is 0;") {
+        Some(("max_microdollars", rest)) => format!("--max-cost is 0;{rest}"),
+        Some(("context_tokens", rest)) => format!("--context-budget is 0;{rest}"),
+        Some((key, rest)) => format!("--{} is 0;{rest}", key.replace('_', "-")),
+        None => what.to_owned(),
     }
 }
 
@@ -191,7 +223,14 @@ pub fn models(config: &Config) -> Result<Models, Failure> {
             }
         })
     });
-    Models::new(ModelOptions::default(), environment).map_err(Failure::usage)
+    let options = ModelOptions { providers: config.providers.clone(), ..ModelOptions::default() };
+    Models::new(options, environment).map_err(|error| {
+        let what = match error {
+            ModelError::BadRequest { reason, .. } => reason,
+            other => other.to_string(),
+        };
+        Failure::usage(format!("{}: {what}", config.file.display()))
+    })
 }
 
 /// How often a foreground run looks at where its agent stands.
@@ -213,7 +252,8 @@ pub async fn run(
     let pid = agents.spawn_first(spawn).await.map_err(|error| {
         let code = match &error {
             crate::kernel::agents::SpawnError::Limit(_) => Code::Limit,
-            crate::kernel::agents::SpawnError::Refused(_) => Code::Usage,
+            crate::kernel::agents::SpawnError::Refused(_)
+            | crate::kernel::agents::SpawnError::Window { .. } => Code::Usage,
             crate::kernel::agents::SpawnError::Journal(_) => Code::Host,
         };
         Failure::new(code, error)
@@ -266,7 +306,8 @@ async fn followed(agents: &Agents, pid: Pid, patience: Duration) -> Followed {
             continue;
         }
         let since = *stuck_since.get_or_insert_with(std::time::Instant::now);
-        if since.elapsed() >= patience {
+        // Nobody is here to give it more time, and no window opens for it.
+        if since.elapsed() >= patience || agents.is_out_of_time(pid) {
             return Followed::Stuck(view.reason.unwrap_or_default());
         }
     }
@@ -306,7 +347,10 @@ fn tell(
     }
     match ended {
         Ok(Ending::Returned(text)) => terminal::print_line(&text),
-        Ok(ending) => Err(Failure::new(code, format!("it {}: {}", ending.word(), ending.text()))),
+        Ok(ending) => {
+            let name = terminal::one_line(&view.name);
+            Err(Failure::new(code, format!("{name} {}", super::operate::how(&ending))))
+        }
         Err(reason) => Err(Failure::new(code, format!("paused: {reason}"))),
     }
 }

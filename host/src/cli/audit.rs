@@ -106,8 +106,15 @@ async fn read(config: &Config, command: AuditCommand) -> Result<Code, Failure> {
     let store = opened(&config.store).await?;
     match command {
         AuditCommand::List { limit, output } => {
-            let runs = list(&*store, None, limit).await?;
-            terminal::print_line(&listed(&runs, output))
+            let mut runs = list(&*store, None, limit.saturating_add(1)).await?;
+            let are_more = runs.len() > limit;
+            // The newest come first.
+            runs.truncate(limit);
+            let code = terminal::print_line(&listed(&runs, output))?;
+            if are_more && output == Format::Text {
+                terminal::note(&format!("these are the newest {limit}; `--limit` shows more"));
+            }
+            Ok(code)
         }
         AuditCommand::Show(arguments) => show::show(&*store, &arguments).await,
         AuditCommand::Head { output } => {
@@ -137,13 +144,17 @@ async fn read(config: &Config, command: AuditCommand) -> Result<Code, Failure> {
 
 /// Opens a store that is there: reading makes no file.
 pub(super) async fn opened(store: &StoreUrl) -> Result<Arc<dyn Storage>, Failure> {
-    if let StoreUrl::Sqlite(path) = store
-        && !path.exists()
-    {
-        return Err(Failure::usage(format!(
-            "there is no journal at {} yet; `aos-host run` writes one",
-            path.display()
-        )));
+    if let StoreUrl::Sqlite(path) = store {
+        let place = path.display();
+        match path.try_exists() {
+            Ok(true) => {}
+            Ok(false) => {
+                return Err(Failure::usage(format!(
+                    "there is no journal at {place} yet; `aos-host run` writes one"
+                )));
+            }
+            Err(error) => return Err(Failure::host(format!("the journal at {place}: {error}"))),
+        }
     }
     store.open().await.map_err(Failure::host)
 }

@@ -1,5 +1,6 @@
 //! `aos-host logs`: what an agent did, from its chain in the journal.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -14,7 +15,7 @@ use crate::api::client::Client;
 use crate::api::words::{Blame, RowView};
 use crate::config::Config;
 use crate::journal::{RowKind, chain_rows};
-use crate::storage::StoreUrl;
+use crate::storage::{Storage, StoreUrl};
 
 #[derive(Debug, Args)]
 pub struct LogsArgs {
@@ -75,6 +76,16 @@ fn print(rows: &[RowView], format: Format) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The store, where there is one: nothing is made for a look.
+pub(super) async fn store_to_look_at(config: &Config) -> Result<Option<Arc<dyn Storage>>, Failure> {
+    match &config.store {
+        StoreUrl::Sqlite(path) if path.exists() => {}
+        StoreUrl::Postgres(_) => {}
+        StoreUrl::Sqlite(_) | StoreUrl::Memory => return Ok(None),
+    }
+    config.store.open().await.map(Some).map_err(Failure::host)
+}
+
 /// `unknown` is what a running host said of it.
 async fn stored(
     config: &Config,
@@ -90,13 +101,7 @@ async fn stored(
             )
         }))
     };
-    match &config.store {
-        StoreUrl::Sqlite(path) if path.exists() => {}
-        StoreUrl::Postgres(_) => {}
-        // Nothing is made for a look.
-        StoreUrl::Sqlite(_) | StoreUrl::Memory => return Err(none()),
-    }
-    let store = config.store.open().await.map_err(Failure::host)?;
+    let store = store_to_look_at(config).await?.ok_or_else(none)?;
     let chain = agents_chain(&*store, &arguments.who).await?.ok_or_else(none)?.number;
     let mut from = 0;
     loop {

@@ -2,20 +2,26 @@
 //! send.
 
 use std::io::Write;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 
 use super::agent::AgentArgs;
 use super::arguments::{GrantArgs, LimitArgs, session_options};
+use super::audit::agents_chain;
 use super::exit::{Code, Failure};
+use super::logs::store_to_look_at;
 use super::run::Format;
 use super::serve::client;
 use super::{input, terminal};
+use crate::api::ApiError;
 use crate::api::client::Wish;
 use crate::api::words::Spawn;
 use crate::config::anchor::anchor;
 use crate::config::{Config, Time};
+use crate::kernel::agents::stored_in;
+use crate::storage::Storage;
 use crate::types::{Ending, ProcessView, Standing, Waiting};
 
 #[derive(Debug, Args)]
@@ -111,6 +117,10 @@ pub async fn wait(config: &Config, arguments: &WaitArgs) -> Result<Code, Failure
     let who = &arguments.who.who;
     let most = arguments.timeout.map_or(Duration::MAX, |time| time.0);
     match tokio::time::timeout(most, client.wait(who)).await {
+        Ok(Err(error @ ApiError::NoHost(_))) => match store_to_look_at(config).await? {
+            None => Err(error.into()),
+            Some(store) => wait_in(&store, arguments, error).await,
+        },
         Ok(ended) => {
             let (view, ending) = ended?;
             tell(&view, ending, arguments.output)
@@ -118,6 +128,25 @@ pub async fn wait(config: &Config, arguments: &WaitArgs) -> Result<Code, Failure
         Err(_elapsed) => {
             let view = client.show(who).await?;
             Err(not_yet(&view, most))
+        }
+    }
+}
+
+/// The end of an agent that the store has, where no host runs.
+async fn wait_in(
+    store: &Arc<dyn Storage>,
+    arguments: &WaitArgs,
+    no_host: ApiError,
+) -> Result<Code, Failure> {
+    let Some(chain) = agents_chain(&**store, &arguments.who.who).await? else {
+        return Err(no_host.into());
+    };
+    let view = stored_in(store, &chain.id).await?;
+    match &view.ending {
+        Some(ending) => tell(&view, ending.clone(), arguments.output),
+        None => {
+            let why = view.reason.as_deref().unwrap_or_default();
+            Err(Failure::usage(format!("agent {} has not ended: {why}", view.pid)))
         }
     }
 }

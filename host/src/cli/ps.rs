@@ -1,19 +1,28 @@
 //! `aos-host ps`, and agents as rows of a table wherever they are shown.
 
+use std::io::Write;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 
 use super::exit::{Code, Failure};
+use super::logs::store_to_look_at;
 use super::run::Format;
 use super::serve::client;
 use super::terminal::{self, one_line};
+use crate::api::ApiError;
 use crate::config::Config;
+use crate::kernel::agents::stored;
+use crate::storage::Storage;
 use crate::types::{ProcessView, Standing};
+
+/// Agents of the store that are listed where no host runs.
+const STORED_MAX: usize = 1_000;
 
 #[derive(Debug, Args)]
 pub struct PsArgs {
-    /// Those that have ended lately too
+    /// Those that have ended lately too; without a running host those of the store
     #[arg(long, short)]
     all: bool,
     /// How they are written
@@ -23,12 +32,34 @@ pub struct PsArgs {
 
 /// Lists agents, oldest first.
 pub async fn ps(config: &Config, arguments: &PsArgs) -> Result<Code, Failure> {
-    let mut agents = client(config)?.list().await?;
+    let mut agents = match client(config)?.list().await {
+        Err(error @ ApiError::NoHost(_)) if arguments.all => {
+            match store_to_look_at(config).await? {
+                None => return Err(error.into()),
+                Some(store) => from_store(&store).await?,
+            }
+        }
+        listed => listed?,
+    };
     agents.retain(|agent| arguments.all || agent.standing != Standing::Exited);
     terminal::print_line(&match arguments.output {
         Format::Json => serde_json::json!(agents).to_string(),
         Format::Text => table(&agents),
     })
+}
+
+/// The newest agents that the store has.
+async fn from_store(store: &Arc<dyn Storage>) -> Result<Vec<ProcessView>, Failure> {
+    let (agents, unread) = stored(store, STORED_MAX).await?;
+    if unread > 0 {
+        // Nobody is left to tell when stderr is closed.
+        let _told = writeln!(
+            std::io::stderr(),
+            "{unread} agents are left out: their chains cannot be read; `aos-host audit verify` \
+             says more"
+        );
+    }
+    Ok(agents)
 }
 
 /// The heads of the columns of [`cells`].

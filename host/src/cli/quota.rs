@@ -64,10 +64,18 @@ pub struct SetArgs {
 fn number(text: &str) -> Result<Set, String> {
     match text {
         "none" => Ok(Set::Lift),
-        text => text.replace('_', "").parse().map(Set::To).map_err(|_| {
-            format!("`{text}` is no number; write it like 50000, or none for no limit")
+        text => whole(text).map(Set::To).ok_or_else(|| {
+            format!("`{text}` is no number; write it like 50000 or 50k, or none for no limit")
         }),
     }
+}
+
+/// `5000`, `5_000`, `5k`, `2M` or `1G`.
+fn whole(text: &str) -> Option<u64> {
+    let units = [('k', 1_000), ('M', 1_000_000), ('G', 1_000_000_000)];
+    let of = |(letter, size)| Some((text.strip_suffix(letter)?, size));
+    let (digits, size) = units.into_iter().find_map(of).unwrap_or((text, 1));
+    digits.replace('_', "").parse::<u64>().ok()?.checked_mul(size)
 }
 
 fn dollars(text: &str) -> Result<Set, String> {

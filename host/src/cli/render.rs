@@ -31,6 +31,8 @@ pub fn output_text(output: &Output) -> String {
         && let Some(value) = &output.structured
     {
         lines.push(match value {
+            // A function without a result has nothing to show.
+            Value::Null => return String::new(),
             Value::String(text) => shown(text),
             value => shown(&pretty(value)),
         });

@@ -1,6 +1,5 @@
 //! `aos-host run`: list a plugin's tools, call one, or run a command.
 
-use std::io::Write as _;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
@@ -26,7 +25,7 @@ use crate::types::{Definition, Reply, Syscall};
 pub enum Format {
     /// For people.
     Text,
-    /// One JSON value.
+    /// JSON: one value, or one a line where there are many
     Json,
 }
 
@@ -43,7 +42,7 @@ pub struct RunArgs {
     /// One argument, typed by the tool's schema; may be given again
     #[arg(long, short, value_name = "KEY=VALUE", conflicts_with = "input")]
     arg: Vec<String>,
-    /// How the answer is written
+    /// How the answer is written; what a command prints stays as it is
     #[arg(long, short, value_enum, default_value = "text")]
     output: Format,
     /// Write the smallest policy that this run needed, within the grants that it has
@@ -92,10 +91,12 @@ pub async fn run(config: &Config, arguments: RunArgs) -> Result<Code, Failure> {
     let config = Config { plugin_path: folders, ..config.clone() };
     let mut options = session_options(&config, &arguments.grants, &arguments.limits)?;
     options.known_as = found.looked_up.then(|| found.name.clone());
-    likely_typos(&arguments.grants, &options, &found.name).iter().for_each(|note| {
-        // Nobody is left to tell when stderr is closed.
-        let _told = writeln!(std::io::stderr(), "note: {}", terminal::one_line(note));
+    let missing = arguments.plugin_path.iter().filter(|folder| !folder.is_dir());
+    missing.for_each(|folder| {
+        terminal::note(&format!("--plugin-path {}: there is no such folder", folder.display()));
     });
+    let typos = likely_typos(&arguments.grants, &options, &found.name);
+    typos.iter().for_each(|typo| terminal::note(typo));
     options.progress = Some(Progress(Arc::new(terminal::progress_bar())));
     // A flag for the time to load is one for the kernel.
     let config = Config { limits: options.limits.clone(), ..config };
@@ -297,7 +298,10 @@ async fn tool(
         }
         Format::Text => match called {
             Ok(output) => {
-                let printed = terminal::print_line(&render::output_text(&output))?;
+                let printed = match output.structured {
+                    Some(Value::Null) if output.content.is_empty() => Code::Ok,
+                    _ => terminal::print_line(&render::output_text(&output))?,
+                };
                 render::hint_denials(&denials);
                 Ok(printed)
             }

@@ -16,7 +16,8 @@ use crate::api::client::Client;
 use crate::api::daemon::Daemon;
 use crate::api::words::Blame;
 use crate::config::agent::agent_options;
-use crate::config::{Config, Time};
+use crate::config::host::HostTable;
+use crate::config::{Bytes, Config, Time};
 use crate::journal::{SignedHead, SigningKey};
 use crate::kernel::Kernel;
 use crate::kernel::agents::Recovered;
@@ -35,6 +36,71 @@ pub struct ServeArgs {
     /// How often
     #[arg(long, value_name = "TIME", default_value = "1m", requires = "anchor")]
     anchor_every: Time,
+    #[command(flatten)]
+    host: HostArgs,
+}
+
+/// `[host]` of the configuration, as flags over it.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Host")]
+struct HostArgs {
+    /// Model calls in flight, per provider
+    #[arg(long, value_name = "CALLS")]
+    model_slots: Option<u32>,
+    /// Tool calls at once
+    #[arg(long, value_name = "CALLS")]
+    tool_slots: Option<u32>,
+    /// One turn of CPU
+    #[arg(long, value_name = "TIME")]
+    cpu_slice: Option<Time>,
+    /// Model service after which an agent's place among its equals is reckoned anew
+    #[arg(long, value_name = "TIME")]
+    model_slice: Option<Time>,
+    /// Cut a model call in flight, once, for an agent that is more urgent by so many points
+    #[arg(long, value_name = "POINTS")]
+    cut_points: Option<u8>,
+    /// How long a call is held back for a provider that says "not now"
+    #[arg(long, value_name = "TIME")]
+    call_patience: Option<Time>,
+    /// Agents and tool calls at once
+    #[arg(long, value_name = "AGENTS")]
+    agents_max: Option<u32>,
+    /// Children of one agent
+    #[arg(long, value_name = "AGENTS")]
+    children_max: Option<u32>,
+    /// Generations of agents, with the tools of the last
+    #[arg(long, value_name = "GENERATIONS")]
+    depth_max: Option<u8>,
+    /// Messages in one mailbox
+    #[arg(long, value_name = "MESSAGES")]
+    mailbox_max: Option<u32>,
+    /// Bytes of all pages of one agent
+    #[arg(long, value_name = "SIZE")]
+    stored_bytes: Option<Bytes>,
+}
+
+impl HostArgs {
+    /// The flags over what the configuration says.
+    fn over(&self, config: &Config) -> Result<Config, Failure> {
+        let flags = HostTable {
+            model_slots: self.model_slots,
+            tool_slots: self.tool_slots,
+            cpu_slice: self.cpu_slice,
+            model_slice: self.model_slice,
+            cut_points: self.cut_points,
+            call_patience: self.call_patience,
+            agents_max: self.agents_max,
+            children_max: self.children_max,
+            depth_max: self.depth_max,
+            mailbox_max: self.mailbox_max,
+            stored_bytes: self.stored_bytes,
+            ..HostTable::default()
+        };
+        flags
+            .check()
+            .map_err(|what| Failure::usage(format!("--{}", what.replacen('_', "-", 1))))?;
+        Ok(Config { host: flags.or(&config.host), ..config.clone() })
+    }
 }
 
 /// After the drain, what is left to do may take this long before the process leaves anyway.
@@ -64,6 +130,7 @@ pub fn client(config: &Config) -> Result<Client, Failure> {
 
 /// Serves until a signal comes.
 pub async fn serve(config: &Config, arguments: &ServeArgs) -> Result<Code, Failure> {
+    let config = &arguments.host.over(config)?;
     // First of all: whoever comes second changes nothing.
     let held = Address::of(&config.store, &config.runtime_folder)?.take()?;
     let drain = arguments.drain.0;

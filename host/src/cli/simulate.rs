@@ -251,8 +251,12 @@ fn tell(trace: &Trace, starts: &[Moment], machine: &Machine) -> Result<(), Failu
             "{class:<12} {calls:>9} {p50_s:>10.2} {p99_s:>10.2} {max_s:>10.2}\n"
         ));
     }
-    let used = 100.0 * utilisation(&trace.arrivals, starts, machine);
-    text.push_str(&format!("{} slots, used {used:.1} % of the time\n", machine.slots));
+    if trace.arrivals.is_empty() {
+        text.push_str(&format!("{} slots, and no call came\n", machine.slots));
+    } else {
+        let used = 100.0 * utilisation(&trace.arrivals, starts, machine);
+        text.push_str(&format!("{} slots, used {used:.1} % of the time\n", machine.slots));
+    }
     match io::stderr().lock().write_all(text.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::host(error)),
         Ok(()) | Err(_) => Ok(()),

@@ -92,7 +92,7 @@ async fn run_in(
         let born = agents.spawn_first(spawn).await;
         pids.push(born.map_err(|error| Failure::new(code_of_birth(&error), error))?);
     }
-    let patience = team.host.patience.map_or(PATIENCE, |time| time.0);
+    let patience = team.host.patience.or(config.host.patience).map_or(PATIENCE, |time| time.0);
     let ended = follow(&agents, &pids, patience).await;
     agents.close(Duration::ZERO).await;
     // What is told as done is on the disk first.
@@ -104,7 +104,7 @@ async fn run_in(
 fn code_of_birth(error: &SpawnError) -> Code {
     match error {
         SpawnError::Limit(_) => Code::Limit,
-        SpawnError::Refused(_) => Code::Usage,
+        SpawnError::Refused(_) | SpawnError::Window { .. } => Code::Usage,
         SpawnError::Journal(_) => Code::Host,
     }
 }

@@ -51,6 +51,12 @@ pub fn one_line(text: &str) -> String {
     visible(text).replace('\n', "\u{240a}").replace('\t', "\u{2409}")
 }
 
+/// A word beside the answer, on stderr.
+pub fn note(text: &str) {
+    // Nobody is left to tell when stderr is closed.
+    let _told = writeln!(io::stderr(), "note: {}", one_line(text));
+}
+
 /// A compile shorter than this is not worth a word.
 const PATIENCE: Duration = Duration::from_millis(500);
 

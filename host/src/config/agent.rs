@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::policy::{self, Level};
 use super::secrets::Vault;
-use super::{Config, LimitsTable, Time, plugins};
+use super::{Config, LimitsTable, Time, ZERO, plugins};
 use crate::capability::grant::{Capability, Grant, Scope};
 use crate::capability::secrets::missing;
 use crate::kernel::agents::{AgentOptions, FindProgram, Held, Holdings, MemoryOptions, Spawn};
@@ -59,7 +59,16 @@ pub struct AgentSpec {
     pub max_microdollars: Option<u64>,
     /// How long it may live, pauses left out.
     pub max_time: Option<Time>,
-    /// CPU that it may use at most, in percent of one core.
+    /// Tokens of one of its requests; 10,000 where neither this nor the host says.
+    pub request_tokens: Option<u64>,
+    /// Tokens of it alone in a window of an hour; 100,000 where it is left out.
+    pub window_tokens: Option<u64>,
+    /// Model calls of it alone in a window of an hour; 1,000 where it is left out.
+    pub window_calls: Option<u64>,
+    /// For whom it runs, by number: owners share slots fairly and have quotas; 0 where it is left
+    /// out.
+    pub owner: Option<u32>,
+    /// CPU that it, its tools and its children may use at most, in percent of one core.
     pub cpu_percent: Option<u16>,
     /// Tokens of its prompts; what its model's window leaves where it is left out.
     #[serde(alias = "context_budget")]
@@ -101,6 +110,7 @@ impl AgentSpec {
         models: &Models,
         options: SessionOptions,
     ) -> Result<Spawn, SpecError> {
+        self.check().map_err(SpecError::Usage)?;
         let program = load(config, kernel, &self.program).await?;
         let endpoint = models.resolve(self.model.as_deref())?;
         let summariser = match &self.summarise {
@@ -109,9 +119,8 @@ impl AgentSpec {
         };
         let priority = match self.priority {
             None => Priority::default(),
-            Some(points) => Priority::new(points).ok_or_else(|| {
-                SpecError::Usage(format!("priority {points}: it goes from 0 (first) to 100"))
-            })?,
+            // Checked above.
+            Some(points) => Priority::new(points).unwrap_or_default(),
         };
         let mut tools: Vec<Held> = Vec::with_capacity(self.plugins.len());
         for wanted in &self.plugins {
@@ -139,6 +148,7 @@ impl AgentSpec {
             tools,
             options,
             budget: self.budget(),
+            windows: self.windows(),
             cpu_share_permille: self.cpu_percent.map(|percent| percent.saturating_mul(10)),
             memory: MemoryOptions {
                 tokenizer: self.tokenizer,
@@ -150,7 +160,7 @@ impl AgentSpec {
             name,
             plugin: program.plugin,
             task: self.task.clone(),
-            owner: OwnerId(0),
+            owner: OwnerId(self.owner.unwrap_or(0)),
             priority,
             weight: self.weight.unwrap_or(1),
             endpoint,
@@ -158,6 +168,59 @@ impl AgentSpec {
             context_tokens: self.context_tokens,
             remembers: None,
         })
+    }
+
+    /// Refuses what can be told before anything is loaded.
+    ///
+    /// # Errors
+    /// One sentence that names the key.
+    pub fn check(&self) -> Result<(), String> {
+        if let Some(name) = self.name.as_ref().filter(|name| name.parse::<u64>().is_ok()) {
+            return Err(format!(
+                "`{name}` is a number, which commands take for a pid; give it another name"
+            ));
+        }
+        let zero = |key: &str| Err(format!("{key} is 0; {ZERO}"));
+        if self.program.is_empty() {
+            return Err("it has no program; write program = \"assistant\", or a path".into());
+        }
+        if self.task.trim().is_empty() {
+            return Err("it has no task; write task = \"…\"".into());
+        }
+        if let Some(points) = self.priority.filter(|points| Priority::new(*points).is_none()) {
+            return Err(format!("priority {points}: it goes from 0 (first) to 100"));
+        }
+        if let Some(weight) = self.weight.filter(|weight| !(1..=1_000).contains(weight)) {
+            return Err(format!("weight {weight}: it goes from 1 to 1000"));
+        }
+        if let Some(key) = self.limits.zero() {
+            return zero(key);
+        }
+        let ms = |time: Time| time.0.as_millis().try_into().unwrap_or(u64::MAX);
+        let amounts = [
+            ("max_tokens", self.max_tokens),
+            ("max_calls", self.max_calls),
+            ("max_microdollars", self.max_microdollars),
+            ("request_tokens", self.request_tokens),
+            ("window_tokens", self.window_tokens),
+            ("window_calls", self.window_calls),
+            ("context_tokens", self.context_tokens),
+            ("cpu_percent", self.cpu_percent.map(u64::from)),
+            ("max_time", self.max_time.map(ms)),
+        ];
+        match amounts.into_iter().find(|(_, value)| *value == Some(0)) {
+            Some((key, _)) => zero(key),
+            None => Ok(()),
+        }
+    }
+
+    fn windows(&self) -> Limits {
+        Limits {
+            request_tokens: self.request_tokens,
+            window_tokens: self.window_tokens,
+            window_calls: self.window_calls,
+            ..Limits::FREE
+        }
     }
 
     fn budget(&self) -> Limits {
@@ -219,7 +282,7 @@ async fn load(config: &Config, kernel: &Kernel, wanted: &str) -> Result<Held, Sp
         .map_err(|fault| SpecError::Plugin(format!("{}: {fault}", found.origin)))?;
     let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
     let alias: String = found.name.chars().map(plain).collect();
-    Ok(Held { alias: alias.replace("__", "_"), plugin })
+    Ok(Held { alias: alias.replace("__", "_"), plugin, only: None })
 }
 
 /// How agents run on this host: its models, and the programs that they may spawn by name.
@@ -240,5 +303,6 @@ pub fn agent_options(config: &Config, models: Models) -> AgentOptions {
     });
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     options.schedule.workers = u16::try_from(cores).unwrap_or(u16::MAX);
+    config.host.over(&mut options);
     options
 }

@@ -42,7 +42,10 @@ macro_rules! embedded {
 
 /// The plugins that come with the program.
 pub const EMBEDDED: &[(&str, &[u8])] =
-    embedded!["assistant", "calculator", "files", "http", "json", "search", "team"];
+    embedded!["assistant", "calculator", "files", "http", "javascript", "json", "search", "team"];
+
+/// The plugins that are too large for that, and are built where they are used.
+pub const BUILT: &[&str] = &["python"];
 
 /// Finds what `wanted` means.
 ///
@@ -75,8 +78,16 @@ pub fn find(wanted: &str, folders: &[PathBuf]) -> Result<Found, NotFound> {
 }
 
 fn not_found(wanted: &str, folders: &[PathBuf]) -> NotFound {
+    if BUILT.contains(&wanted) {
+        return NotFound::Missing(format!(
+            "{wanted} is too large to come along: `aos-host plugin build {wanted}` builds and \
+             installs it"
+        ));
+    }
     let names = EMBEDDED.iter().map(|(name, _)| *name);
-    let proposal = match nearest(wanted, names.clone()) {
+    let installed = in_folders(folders);
+    let known = names.clone().chain(installed.iter().map(String::as_str));
+    let proposal = match nearest(wanted, known) {
         Some(near) => format!("; did you mean `{near}`?"),
         None => {
             let folders: Vec<_> = folders.iter().map(|f| f.display().to_string()).collect();
@@ -88,6 +99,24 @@ fn not_found(wanted: &str, folders: &[PathBuf]) -> NotFound {
         }
     };
     NotFound::Missing(format!("there is no plugin `{wanted}`{proposal}"))
+}
+
+/// Files of a folder that are looked at for a name that is like the one that was meant.
+const NAMES_LOOKED_AT_MAX: usize = 10_000;
+
+/// The names that these folders have.
+fn in_folders(folders: &[PathBuf]) -> Vec<String> {
+    let mut names = Vec::new();
+    for folder in folders {
+        // A folder that is not there has none.
+        let Ok(entries) = folder.read_dir() else { continue };
+        let paths = entries.take(NAMES_LOOKED_AT_MAX).filter_map(Result::ok).map(|e| e.path());
+        let plugins = paths.filter(|path| {
+            path.extension().is_some_and(|end| end == "wasm" || end == "wat") && path.is_file()
+        });
+        names.extend(plugins.filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned())));
+    }
+    names
 }
 
 fn read(path: &Path) -> Result<Found, NotFound> {

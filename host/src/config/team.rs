@@ -22,11 +22,10 @@ use std::path::Path;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::ConfigError;
 use super::agent::AgentSpec;
 use super::anchor::anchor;
-use super::{ConfigError, Time, ZERO};
-use crate::kernel::agents::AgentOptions;
-use crate::scheduler::{Limits, Priority};
+pub use super::host::HostTable;
 
 /// Bytes of a team's file.
 const FILE_BYTES_MAX: u64 = 4 << 20;
@@ -42,32 +41,6 @@ pub struct Team {
     pub host: HostTable,
 }
 
-/// `[host]`: limits of all agents together. Windows are an hour long.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct HostTable {
-    /// Tokens of one request.
-    pub request_tokens: Option<u64>,
-    /// Tokens in a window.
-    pub window_tokens: Option<u64>,
-    /// Model calls in a window.
-    pub window_calls: Option<u64>,
-    /// Millionths of a US dollar in a window.
-    pub window_microdollars: Option<u64>,
-    /// Tokens in all.
-    pub max_tokens: Option<u64>,
-    /// Model calls in all.
-    pub max_calls: Option<u64>,
-    /// Millionths of a US dollar in all.
-    pub max_microdollars: Option<u64>,
-    /// Model calls in flight, per provider.
-    pub model_slots: Option<u32>,
-    /// Tool calls at once.
-    pub tool_slots: Option<u32>,
-    /// When all that live have waited so long for room in a budget, the run ends.
-    pub patience: Option<Time>,
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -75,41 +48,6 @@ struct File {
     host: Option<Spanned<HostTable>>,
     #[serde(default)]
     agent: Vec<Spanned<AgentSpec>>,
-}
-
-impl HostTable {
-    /// Puts the limits in force.
-    pub fn over(&self, options: &mut AgentOptions) {
-        options.schedule.host_limits = Limits {
-            request_tokens: self.request_tokens,
-            window_tokens: self.window_tokens,
-            window_calls: self.window_calls,
-            window_microdollars: self.window_microdollars,
-            total_tokens: self.max_tokens,
-            total_calls: self.max_calls,
-            total_microdollars: self.max_microdollars,
-            total_wall_ms: None,
-        };
-        options.model_slots = self.model_slots.unwrap_or(options.model_slots);
-        options.schedule.tool_slots = self.tool_slots.unwrap_or(options.schedule.tool_slots);
-    }
-
-    /// The first limit that is zero.
-    fn zero(&self) -> Option<&'static str> {
-        let slots = |slots: Option<u32>| slots.map(u64::from);
-        let all = [
-            ("request_tokens", self.request_tokens),
-            ("window_tokens", self.window_tokens),
-            ("window_calls", self.window_calls),
-            ("window_microdollars", self.window_microdollars),
-            ("max_tokens", self.max_tokens),
-            ("max_calls", self.max_calls),
-            ("max_microdollars", self.max_microdollars),
-            ("model_slots", slots(self.model_slots)),
-            ("tool_slots", slots(self.tool_slots)),
-        ];
-        all.into_iter().find_map(|(key, value)| (value == Some(0)).then_some(key))
-    }
 }
 
 /// Reads and checks a team's file.
@@ -142,9 +80,7 @@ fn parse(text: &str, base: &Path) -> Result<Team, String> {
         Some(host) => {
             let at = line(host.span().start);
             let host = host.into_inner();
-            if let Some(key) = host.zero() {
-                return Err(format!("line {at}: host: {key} is 0; {ZERO}"));
-            }
+            host.check().map_err(|what| format!("line {at}: host: {what}"))?;
             host
         }
         None => HostTable::default(),
@@ -161,7 +97,7 @@ fn parse(text: &str, base: &Path) -> Result<Team, String> {
         let mut spec = spanned.into_inner();
         let number = agents.len() + 1;
         let called = spec.name.get_or_insert_with(|| format!("agent-{number}")).clone();
-        check(&spec).map_err(|what| format!("line {at}: agent `{called}`: {what}"))?;
+        spec.check().map_err(|what| format!("line {at}: agent `{called}`: {what}"))?;
         anchor(&mut spec, base).map_err(|what| format!("line {at}: agent `{called}`: {what}"))?;
         if let Some(first) = names.insert(called.clone(), at) {
             return Err(format!("line {at}: `{called}` is the name of the agent of line {first}"));
@@ -169,38 +105,6 @@ fn parse(text: &str, base: &Path) -> Result<Team, String> {
         agents.push(spec);
     }
     Ok(Team { agents, host })
-}
-
-/// What can be told before anything is loaded.
-fn check(spec: &AgentSpec) -> Result<(), String> {
-    let zero = |key: &str| Err(format!("{key} is 0; {ZERO}"));
-    if spec.program.is_empty() {
-        return Err("it has no program; write program = \"assistant\", or a path".into());
-    }
-    if spec.task.trim().is_empty() {
-        return Err("it has no task; write task = \"…\"".into());
-    }
-    if let Some(points) = spec.priority.filter(|points| Priority::new(*points).is_none()) {
-        return Err(format!("priority {points}: it goes from 0 (first) to 100"));
-    }
-    if let Some(weight) = spec.weight.filter(|weight| !(1..=1_000).contains(weight)) {
-        return Err(format!("weight {weight}: it goes from 1 to 1000"));
-    }
-    if let Some(key) = spec.limits.zero() {
-        return zero(key);
-    }
-    let amounts = [
-        ("max_tokens", spec.max_tokens),
-        ("max_calls", spec.max_calls),
-        ("max_microdollars", spec.max_microdollars),
-        ("context_tokens", spec.context_tokens),
-        ("cpu_percent", spec.cpu_percent.map(u64::from)),
-        ("max_time", spec.max_time.map(|time| time.0.as_millis().try_into().unwrap_or(u64::MAX))),
-    ];
-    match amounts.into_iter().find(|(_, value)| *value == Some(0)) {
-        Some((key, _)) => zero(key),
-        None => Ok(()),
-    }
 }
 
 #[cfg(test)]

@@ -4,10 +4,12 @@
 //! its model and its children are reached through its own gate; its rows are one chain.
 
 mod birth;
+mod bounds;
 mod charter;
 mod checkpoint;
 mod death;
 mod desk;
+mod embedding;
 mod family;
 mod figures;
 mod inference;
@@ -15,12 +17,14 @@ mod memory;
 mod operate;
 mod paging;
 mod past;
+mod patience;
 mod player;
 mod process;
 mod reason;
 mod recall_tools;
 mod record;
 mod recovery;
+mod stored;
 mod summary;
 mod tools;
 
@@ -28,6 +32,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use secrecy::SecretString;
 
@@ -38,6 +43,7 @@ pub(super) use self::past::Past;
 pub(super) use self::player::{Played, Player};
 pub use self::process::Holdings;
 pub use self::recovery::Recovered;
+pub use self::stored::{stored, stored_in};
 pub use self::tools::Held;
 
 use self::process::Process;
@@ -73,10 +79,15 @@ pub struct AgentOptions {
     pub secrets: FindSecret,
     /// Calls in flight per provider.
     pub model_slots: u32,
+    /// How long one call is held back for a provider that says "not now", where its caller names
+    /// no time.
+    pub call_patience: Duration,
     /// Children of one agent that live or whose end it has not been told of.
     pub children_max: usize,
     /// Messages in one mailbox.
     pub mailbox_max: usize,
+    /// Bytes of all messages in one mailbox.
+    pub mailbox_bytes_max: usize,
     /// Bytes of one message.
     pub message_bytes_max: usize,
     /// Bytes of one task or name.
@@ -90,6 +101,8 @@ pub struct AgentOptions {
     pub live_max: u32,
     /// Agents that have ended and are still shown.
     pub exited_max: usize,
+    /// Bytes of their answers and tasks together.
+    pub exited_bytes_max: usize,
     /// Whether a later host takes its agents up where they stood.
     pub resumes: bool,
     /// Agents whose journals are played back at once.
@@ -111,14 +124,18 @@ impl AgentOptions {
             programs,
             secrets: Arc::new(|name| Err(missing(name).to_string())),
             model_slots: 64,
+            // As long as a provider may ask for (`pacing::RETRY_MAX`).
+            call_patience: Duration::from_secs(600),
             children_max: 1_000,
             mailbox_max: 1_000,
+            mailbox_bytes_max: 16 << 20,
             message_bytes_max: 1 << 20,
             task_bytes_max: 1 << 20,
             stored_bytes_max: 256 << 20,
             resident_bytes_max: 2 << 30,
             live_max: instances_max().saturating_sub(TOOL_INSTANCES).max(1),
             exited_max: 1_024,
+            exited_bytes_max: 64 << 20,
             resumes: false,
             replays_max: 64,
         }
@@ -176,6 +193,14 @@ pub enum SpawnError {
     /// What was asked cannot be.
     #[error("{0}")]
     Refused(String),
+    /// The window has no room for its task.
+    #[error("{sentence}")]
+    Window {
+        /// What there is for a prompt.
+        tokens: u64,
+        /// What would do.
+        sentence: String,
+    },
     /// It could not be written down.
     #[error("{0}")]
     Journal(String),
@@ -216,8 +241,9 @@ struct Table {
     pids_end: u64,
     /// Agents that could not be taken up, each with its chain and the reason.
     stopped: BTreeMap<Pid, Stopped>,
-    /// In the order of their ends.
-    exited: VecDeque<Pid>,
+    /// In the order of their ends, with the bytes that each keeps.
+    exited: VecDeque<(Pid, usize)>,
+    exited_bytes: usize,
     /// Agents are being ended for good: none is born any more.
     closing: bool,
 }

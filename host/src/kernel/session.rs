@@ -69,6 +69,9 @@ pub struct SessionOptions {
     pub streams: Streams,
     /// Who is told of progress.
     pub progress: Option<Progress>,
+    /// Whether what the plugin says on stderr while it is asked for its tools is passed on: for its
+    /// author, who has to learn why it did not answer.
+    pub shows_catalogue: bool,
 }
 
 /// One caller and one plugin. Dropped without [`crate::kernel::Kernel::close_session`] it leaves
@@ -338,7 +341,8 @@ impl Session {
         let nothing = Arc::new(Authority::nothing());
         let setup = self.setup_of(self.gate(CallId::fresh(), nothing));
         // It is asked to describe itself: whatever else it says is not for whoever looks at it.
-        Setup { stdin: Input::Empty, stdout: Sink::Discard, stderr: Sink::Discard, ..setup }
+        let stderr = if self.options.shows_catalogue { Sink::Log } else { Sink::Discard };
+        Setup { stdin: Input::Empty, stdout: Sink::Discard, stderr, ..setup }
     }
 
     fn setup_of(&self, gate: Arc<Gate>) -> Setup {

@@ -230,12 +230,18 @@ impl Endpoint {
         })
     }
 
-    /// Turns texts into vectors, all of one length and one a text. Not paced; retried as a call is.
+    /// What [`Endpoint::embed`] may take: the texts as estimated.
+    pub fn embed_demand(&self, texts: &[String]) -> Demand {
+        let plain = texts.iter().map(|text| estimate::text_tokens(text)).sum();
+        Demand { input: plain, output: 0 }
+    }
+
+    /// Turns texts into vectors, all of one length and one a text. Retried as a call is.
     /// Fails with `BadRequest` where the provider has no embeddings.
-    pub async fn embed(&self, texts: &[String]) -> Result<Embeddings, ModelError> {
+    pub async fn embed(&self, texts: &[String], place: Place) -> Result<Embeddings, ModelError> {
         match &self.inner.route {
             Route::Remote(remote) if remote.wire == Wire::Chat => {
-                embed::embed(&self.inner, remote, texts).await
+                embed::embed(&self.inner, remote, texts, place).await
             }
             Route::Remote(_) | Route::Script(_) => Err(ModelError::BadRequest {
                 model: self.inner.name.clone(),

@@ -7,6 +7,7 @@ use wasm_metadata::Payload as Metadata;
 use wasmparser::{ComponentExternalKind, Parser, Payload};
 
 use crate::sandbox::host::link::{grant_of, is_offered, to_agents};
+use crate::sandbox::program::parse_error;
 
 /// One import.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -58,7 +59,7 @@ pub fn inspect(binary: &[u8]) -> Result<Inspection, String> {
     };
     let mut depth = 0_u32;
     for payload in Parser::new(0).parse_all(binary) {
-        let payload = payload.map_err(|error| error.message().to_owned())?;
+        let payload = payload.map_err(|error| parse_error(error.message()))?;
         if depth > DEPTH_MAX {
             return Err(format!("it nests components deeper than {DEPTH_MAX}"));
         }

@@ -4,6 +4,7 @@ use serde::Deserialize;
 use wasmparser::{Parser, Payload};
 
 use crate::capability::grant::Ask;
+use crate::sandbox::program::parse_error;
 
 /// The custom section of the outermost component.
 pub const SECTION: &str = "aos:plugin";
@@ -63,20 +64,31 @@ impl Manifest {
     /// # Errors
     /// One sentence: which line, and what would be right.
     pub fn of(component: &[u8]) -> Result<Option<Self>, String> {
-        let Some(text) = section(component)? else { return Ok(None) };
-        let manifest: Self =
-            toml::from_str(text).map_err(|error| format!("its manifest: {}", error.message()))?;
+        section(component)?.map(Self::parse).transpose()
+    }
+
+    /// Reads the text of a `plugin.toml`.
+    ///
+    /// # Errors
+    /// One sentence: which line, and what would be right.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let manifest: Self = toml::from_str(text).map_err(|error| {
+            let at = error.span().map_or(0, |span| span.start.min(text.len()));
+            let line = text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1;
+            let message = error.message().replace('\n', " ");
+            format!("its manifest (plugin.toml), line {line}: {message}")
+        })?;
         let named = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         let starts = manifest.name.starts_with(|c: char| c.is_ascii_lowercase());
         if !starts || !manifest.name.chars().all(named) || manifest.name.len() > 64 {
             return Err(format!(
-                "its manifest: name `{}` must be a-z, 0-9 and -, begin with a letter, and have \
-                 at most 64",
+                "its manifest (plugin.toml): name `{}` must be a-z, 0-9 and -, \
+                 begin with a letter, and have at most 64",
                 manifest.name.chars().take(80).collect::<String>()
             ));
         }
         manifest.asks()?;
-        Ok(Some(manifest))
+        Ok(manifest)
     }
 
     /// What it asks for.
@@ -85,7 +97,10 @@ impl Manifest {
     /// When a line is no grant.
     pub fn asks(&self) -> Result<Vec<Ask>, String> {
         let parse = |line: &AskLine| {
-            line.ask.parse().map_err(|error| format!("its manifest, grants: {error}"))
+            line.ask.parse().map_err(|error| {
+                let ask: String = line.ask.chars().take(80).collect();
+                format!("its manifest (plugin.toml), ask `{ask}`: {error}")
+            })
         };
         self.grants.iter().map(parse).collect()
     }
@@ -97,7 +112,7 @@ fn section(component: &[u8]) -> Result<Option<&str>, String> {
     let mut depth = 0_u32;
     let mut found = None;
     for payload in Parser::new(0).parse_all(component) {
-        match payload.map_err(|error| error.message().to_owned())? {
+        match payload.map_err(|error| parse_error(error.message()))? {
             Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
             Payload::End(_) => depth = depth.saturating_sub(1),
             Payload::CustomSection(custom) if depth == 0 && custom.name() == SECTION => {
@@ -143,7 +158,7 @@ mod tests {
     fn a_malformed_manifest_is_one_sentence() {
         for (text, says) in [
             ("name = 'x'", "version"),
-            ("name = 'x'\nversion = '1'\ngrant = 1", "unknown field `grant`"),
+            ("name = 'x'\nversion = '1'\ngrant = 1", "line 3: unknown field `grant`"),
             ("name = 'X Y'\nversion = '1'", "`X Y`"),
             ("name = 'x'\nversion = '1'\n[[grants]]\nask = 'root:*'\nreason = ''", "`root`"),
             ("name = ", "its manifest"),

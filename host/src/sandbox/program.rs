@@ -16,11 +16,12 @@ use crate::sandbox::concurrency::is_wasi_0_3;
 use crate::sandbox::engine::Concurrency;
 use crate::sandbox::host::bindings::ToolPre;
 use crate::sandbox::host::bindings::agent::AgentPre;
-use crate::sandbox::host::link::{Unoffered, is_agent, unoffered};
+use crate::sandbox::host::link::{CONTRACT_LINE, Unoffered, is_agent, is_release, unoffered};
 use crate::sandbox::manifest::Manifest;
 use crate::sandbox::plain::Exports;
 use crate::sandbox::state::State;
-use crate::types::{ComponentHash, LimitHit};
+use crate::sandbox::{sections, tool};
+use crate::types::{ComponentHash, Definition, LimitHit};
 
 /// A component larger than this is refused before anything reads it.
 pub const COMPONENT_BYTES_MAX: u64 = 256 << 20;
@@ -97,6 +98,8 @@ pub struct Program {
     pub manifest: Option<Manifest>,
     /// What it is.
     pub kind: Kind,
+    /// The tools that `aos-host build` wrote into it, so that it need not run to be asked.
+    pub(crate) definitions: Option<Vec<Definition>>,
     /// Linked, ready to be instantiated.
     pub(crate) pre: InstancePre<State>,
 }
@@ -140,7 +143,10 @@ impl Loader<'_> {
         binary: &[u8],
     ) -> Result<Program, BadPlugin> {
         let manifest = Manifest::of(binary).map_err(BadPlugin::Manifest)?;
-        let component = self.component(hash, binary)?;
+        // What the host appended is no code: the same code is compiled once.
+        let code = &binary[..sections::code_end(binary)];
+        let key = if code.len() < binary.len() { ComponentHash::of(code) } else { hash };
+        let component = self.component(key, code)?;
         let missing = unoffered(&component, self.engine);
         if !missing.is_empty() {
             return Err(BadPlugin::Imports(missing));
@@ -157,9 +163,13 @@ impl Loader<'_> {
             .instantiate_pre(&component)
             .map_err(|error| BadPlugin::Invalid(one_line(&error)))?;
         let kind = self.kind(&component, &pre)?;
+        let definitions = match kind {
+            Kind::Tool(_) => tool::definitions_in(binary).map_err(BadPlugin::Manifest)?,
+            Kind::Agent(_) | Kind::Command(_) | Kind::Plain(_) => None,
+        };
         let name = manifest.as_ref().map_or(name, |manifest| manifest.name.as_str()).to_owned();
         let identity = hash.to_string().into();
-        Ok(Program { name, hash, identity, manifest, kind, pre })
+        Ok(Program { name, hash, identity, manifest, kind, definitions, pre })
     }
 
     /// From the cache, or compiled and then kept there.
@@ -205,15 +215,17 @@ impl Loader<'_> {
 
     fn kind(&self, component: &Component, pre: &InstancePre<State>) -> Result<Kind, BadPlugin> {
         let of_type = component.component_type();
-        let exports = |interface: &str| {
-            of_type.exports(self.engine).any(|(name, _)| name.split('@').next() == Some(interface))
+        let export = |interface: &str| {
+            let mut names = of_type.exports(self.engine).map(|(name, _)| name.to_owned());
+            names.find(|name| name.split('@').next() == Some(interface))
         };
-        let wrong = |error: wasmtime::Error| BadPlugin::Invalid(one_line(&error));
-        if exports("aos:tool/tools") {
-            return Ok(Kind::Tool(ToolPre::new(pre.clone()).map_err(wrong)?));
+        if let Some(name) = export("aos:tool/tools") {
+            let pre = ToolPre::new(pre.clone()).map_err(|error| misfit(&name, &error))?;
+            return Ok(Kind::Tool(pre));
         }
-        if exports("aos:agent/program") {
-            return Ok(Kind::Agent(AgentPre::new(pre.clone()).map_err(wrong)?));
+        if let Some(name) = export("aos:agent/program") {
+            let pre = AgentPre::new(pre.clone()).map_err(|error| misfit(&name, &error))?;
+            return Ok(Kind::Agent(pre));
         }
         if let Some(entry) = self.entry(component, pre)? {
             return Ok(Kind::Command(entry));
@@ -289,18 +301,32 @@ pub fn binary(bytes: &[u8]) -> Result<std::borrow::Cow<'_, [u8]>, BadPlugin> {
     }
     let text = std::str::from_utf8(bytes).ok().map(str::trim_start);
     match text {
-        Some(text) if text.starts_with('(') || text.starts_with(";;") => {
-            wat::parse_str(text).map(Into::into).map_err(|error| {
-                BadPlugin::Invalid(
-                    error.to_string().lines().map(str::trim).collect::<Vec<_>>().join(" "),
-                )
-            })
-        }
+        Some(text) if text.starts_with('(') || text.starts_with(";;") => wat::parse_str(text)
+            .map(Into::into)
+            .map_err(|error| BadPlugin::Invalid(text_error(&error.to_string()))),
         _ => Err(BadPlugin::NotWasm(format!(
             "it is not WebAssembly: it begins with {:02x?}, not with \\0asm",
             &bytes[..bytes.len().min(4)]
         ))),
     }
+}
+
+/// A mistake in the text format as one line: the library draws it below the line that it is in.
+fn text_error(drawn: &str) -> String {
+    let mut lines = drawn.lines().map(str::trim);
+    let what = lines.next().unwrap_or_default().trim_end_matches(':');
+    let place = lines.find_map(|line| line.strip_prefix("--> ")).and_then(|place| {
+        let mut parts = place.rsplit(':');
+        let (column, line) = (parts.next()?, parts.next()?);
+        Some(format!("line {line}, column {column}: "))
+    });
+    format!("{}{what}", place.unwrap_or_default())
+}
+
+/// A sentence of the parser; an end that comes too early has its usual reason beside it.
+pub(crate) fn parse_error(message: &str) -> String {
+    let cut = message.contains("unexpected end") || message.contains("extends past end");
+    format!("{message}{}", if cut { ": the file is cut off" } else { "" })
 }
 
 /// Whether one of its tables may grow to more than so many elements. What cannot be read has none.
@@ -364,6 +390,27 @@ fn adapt(module: &[u8]) -> Result<Vec<u8>, BadPlugin> {
     })
 }
 
+/// Why an export of the contract is not the one that this host calls: another version, or one that
+/// lacks a function or has it with other types.
+fn misfit(name: &str, error: &wasmtime::Error) -> BadPlugin {
+    let version = name.split_once('@').map_or("no version", |(_, version)| version);
+    if is_release(version, CONTRACT_LINE) {
+        return BadPlugin::Invalid(one_line(error));
+    }
+    BadPlugin::NothingToRun(format!(
+        "it exports `{name}`, and this host calls version {CONTRACT_LINE}0: rebuild it with \
+         the library of this version"
+    ))
+}
+
+/// A command of WASI 0.1 with its exit codes led past the adapter; none when it has no exit.
+///
+/// # Errors
+/// When the module cannot be read.
+pub(super) fn with_exit_codes(module: &[u8]) -> Result<Option<Vec<u8>>, String> {
+    exit::with_code(module)
+}
+
 /// What would offer an import of a core module that is not of WASI 0.1.
 fn offered_to_core_by(module: &str) -> &'static str {
     match module {
@@ -390,7 +437,8 @@ impl Shape {
     fn of(module: &[u8]) -> Result<Self, BadPlugin> {
         let mut shape = Self { start: false, typed: false, memory: false, strangers: Vec::new() };
         for payload in Parser::new(0).parse_all(module) {
-            let payload = payload.map_err(|error| BadPlugin::Invalid(error.message().into()))?;
+            let payload =
+                payload.map_err(|error| BadPlugin::Invalid(parse_error(error.message())))?;
             match payload {
                 wasmparser::Payload::ImportSection(imports) => {
                     for import in imports.into_imports() {

@@ -6,6 +6,7 @@ use crate::sandbox::host::bindings::aos::tool::types as wit;
 use crate::sandbox::limits::{LimitName, Limits};
 use crate::sandbox::plain::Exports;
 use crate::sandbox::run::Ended;
+use crate::sandbox::sections;
 use crate::types::{
     Behaviour, Blob, Content, Definition, Denial, LimitHit, MissingIn, Output, ToolError,
 };
@@ -46,6 +47,57 @@ pub(super) fn definitions(found: Vec<wit::Definition>) -> Result<Vec<Definition>
         definitions.push(definition(tool)?);
     }
     Ok(definitions)
+}
+
+/// The definitions in the section that `aos-host build` wrote, checked as a guest's own are; none
+/// where there is no such section.
+///
+/// # Errors
+/// One sentence, when they are not what the build writes.
+pub(super) fn definitions_in(binary: &[u8]) -> Result<Option<Vec<Definition>>, String> {
+    let Some(text) = sections::find(binary, sections::DEFINITIONS) else { return Ok(None) };
+    let wrong = |error: String| format!("its section `{}`: {error}", sections::DEFINITIONS);
+    if text.len() > CATALOGUE_BYTES_MAX {
+        return Err(wrong(format!("it is over {CATALOGUE_BYTES_MAX} bytes")));
+    }
+    let written: Vec<Written> =
+        serde_json::from_slice(text).map_err(|error| wrong(error.to_string()))?;
+    definitions(written.into_iter().map(wit::Definition::from).collect()).map(Some).map_err(wrong)
+}
+
+/// A [`Definition`] as the section has it.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    name: String,
+    title: Option<String>,
+    description: String,
+    input_schema: Value,
+    output_schema: Option<Value>,
+    behaviour: WrittenBehaviour,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenBehaviour {
+    read_only: bool,
+    destructive: bool,
+    idempotent: bool,
+    open_world: bool,
+}
+
+impl From<Written> for wit::Definition {
+    fn from(written: Written) -> Self {
+        let WrittenBehaviour { read_only, destructive, idempotent, open_world } = written.behaviour;
+        Self {
+            name: written.name,
+            title: written.title,
+            description: written.description,
+            input_schema: written.input_schema.to_string(),
+            output_schema: written.output_schema.map(|schema| schema.to_string()),
+            behaviour: wit::Behaviour { read_only, destructive, idempotent, open_world },
+        }
+    }
 }
 
 fn definition_bytes(tool: &wit::Definition) -> usize {

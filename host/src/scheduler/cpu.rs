@@ -2,6 +2,7 @@
 
 use super::Scheduler;
 use super::Timer;
+use super::agents::Agent;
 use super::event::{Action, Misuse, Moment, OwnerId, Pid, Slice, Stop, WorkerId};
 use super::pool::TIME_UNITS;
 use super::queue::{Line, Place, Queue, Run, Share};
@@ -36,12 +37,11 @@ pub(super) struct AgentCpu {
 
 impl AgentCpu {
     pub(super) fn new(share_permille: Option<u16>) -> Self {
-        let share_permille = share_permille.filter(|share| *share < 1_000).map(|s| s.max(1));
         Self {
             turn: Turn::Idle,
             run: Run::default(),
             pending: false,
-            share_permille,
+            share_permille: share_permille.map(|share| share.max(1)),
             used_until: Moment::default(),
         }
     }
@@ -135,7 +135,7 @@ impl Scheduler {
 
     /// An idle agent becomes ready, or throttled where its share is used up.
     fn cpu_enter(&mut self, pid: Pid, since: Moment, actions: &mut Vec<Action>) {
-        let (now, period_ns) = (self.now, self.cpu.period_ns);
+        let throttled = self.throttled_until(pid);
         let Some(agent) = self.agents.get_mut(&pid) else { return };
         let line = Line { level: agent.priority.get(), owner: EVERYBODY };
         let cpu = &mut agent.cpu;
@@ -143,20 +143,44 @@ impl Scheduler {
         if !cpu.run.is_active() {
             self.cpu.queue.join(&mut cpu.run, line, agent.weight);
         }
-        if let Some(share) = cpu.share_permille {
-            // A share of one half may use half a period in one go: then half a period is owed.
-            let most_owed = period_ns / 1_000 * u64::from(1_000 - share);
-            if cpu.used_until.since_ns(now) >= most_owed.max(1) {
-                cpu.turn = Turn::Throttled(cpu.used_until);
-                self.cpu.queue.part(&mut cpu.run, agent.weight);
-                self.timers.insert((cpu.used_until, Timer::Throttle(pid)));
-                return;
-            }
+        if let Some(until) = throttled {
+            cpu.turn = Turn::Throttled(until);
+            self.cpu.queue.part(&mut cpu.run, agent.weight);
+            self.timers.insert((until, Timer::Throttle(pid)));
+            return;
         }
         let place = self.cpu.queue.place(&cpu.run, since, since.0, pid.0);
         cpu.turn = Turn::Waiting(place);
         self.cpu.queue.push(&place);
         self.cpu_kick(line.level, actions);
+    }
+
+    /// Until when its own share or one above it is used up, where one is.
+    fn throttled_until(&self, pid: Pid) -> Option<Moment> {
+        let (now, period_ns) = (self.now, self.cpu.period_ns);
+        let above = |agent: &&Agent| agent.parent.and_then(|parent| self.agents.get(&parent));
+        let shares = std::iter::successors(self.agents.get(&pid), above);
+        let used_up = shares.filter_map(|Agent { cpu, .. }| {
+            // A share of one half may use half a period in one go: then half a period is owed.
+            let unshared = u64::from(1_000_u16.saturating_sub(cpu.share_permille?));
+            let most_owed = (period_ns / 1_000 * unshared).max(1);
+            (cpu.used_until.since_ns(now) >= most_owed).then_some(cpu.used_until)
+        });
+        used_up.max()
+    }
+
+    /// What a guest ran counts in its own share and in those of all above it.
+    fn charge_shares(&mut self, pid: Pid, ran_ns: u64) {
+        let began = Moment(self.now.0.saturating_sub(ran_ns));
+        let mut next = Some(pid);
+        while let Some(agent) = next.and_then(|pid| self.agents.get_mut(&pid)) {
+            let cpu = &mut agent.cpu;
+            if let Some(permille) = cpu.share_permille {
+                let takes_ns = ran_ns.saturating_mul(1_000) / u64::from(permille);
+                cpu.used_until = cpu.used_until.max(began).after_ns(takes_ns);
+            }
+            next = agent.parent;
+        }
     }
 
     /// Somebody of this level became ready: wakes a worker, or stops a less urgent guest.
@@ -202,17 +226,13 @@ impl Scheduler {
         };
         self.cpu.awake += 1;
         let (now, cost) = (self.now, ran_ns.saturating_mul(TIME_UNITS));
+        self.charge_shares(running.pid, ran_ns);
         let Some(agent) = self.agents.get_mut(&running.pid) else {
             return Ok(());
         };
         let share = Share { run_weight: agent.weight, owner_weight: 1 };
         let cpu = &mut agent.cpu;
         self.cpu.queue.settle(running.line, Some(&mut cpu.run), share, 0, cost);
-        if let Some(permille) = cpu.share_permille {
-            let began = Moment(now.0.saturating_sub(ran_ns));
-            let takes_ns = ran_ns.saturating_mul(1_000) / u64::from(permille);
-            cpu.used_until = cpu.used_until.max(began).after_ns(takes_ns);
-        }
         cpu.turn = Turn::Idle;
         let goes_on = why == Stop::StillReady || cpu.pending;
         cpu.pending = goes_on;

@@ -81,7 +81,9 @@ impl Ledger {
         let tree = self.open(Scope::Tree(pid), Some(above), limits.1);
         let own = limits.0.unwrap_or(options.agent_limits);
         let own = self.open(Scope::Agent(pid), Some(tree), own);
-        self.meter_mut(own).live = true;
+        let meter = self.meter_mut(own);
+        meter.usual_request = meter.limits.request_tokens == options.agent_limits.request_tokens;
+        meter.live = true;
         own
     }
 
@@ -106,7 +108,9 @@ impl Ledger {
     }
 
     pub(super) fn set_limits(&mut self, id: MeterId, limits: Limits) {
-        self.meter_mut(id).limits = limits;
+        let meter = self.meter_mut(id);
+        meter.usual_request &= meter.limits.request_tokens == limits.request_tokens;
+        meter.limits = limits;
     }
 
     /// Sets aside what a plan needs, in every scope above.

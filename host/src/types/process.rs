@@ -106,6 +106,20 @@ impl Ending {
         }
     }
 
+    /// Cuts what goes with it to so many characters, the last of which then is an ellipsis.
+    pub fn shorten(&mut self, chars_max: usize) {
+        let (Self::Returned(text)
+        | Self::Failed(text)
+        | Self::Trapped(text)
+        | Self::Killed(text)
+        | Self::Limit(text)) = self;
+        if let Some((at, _)) = text.char_indices().nth(chars_max) {
+            let kept = text[..at].char_indices().next_back().map_or(0, |(last, _)| last);
+            text.truncate(kept);
+            text.push('…');
+        }
+    }
+
     /// What goes with it.
     pub fn text(&self) -> &str {
         match self {

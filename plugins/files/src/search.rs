@@ -98,13 +98,24 @@ struct Search {
     matches: Matches,
 }
 
+/// What is wrong with a pattern, in one line: the library draws it over several.
+fn sentence(error: &regex::Error) -> String {
+    match error {
+        regex::Error::Syntax(drawn) => {
+            let last = drawn.lines().last().unwrap_or_default();
+            last.trim_start_matches("error: ").to_owned()
+        }
+        other => other.to_string(),
+    }
+}
+
 impl Search {
     fn new(arguments: &SearchFiles) -> Result<Self, ToolError> {
         let regex = RegexBuilder::new(&arguments.pattern)
             .case_insensitive(arguments.ignore_case)
             .size_limit(REGEX_BYTES_MAX)
             .build()
-            .map_err(|error| ToolError::invalid("pattern", error))?;
+            .map_err(|error| ToolError::invalid("pattern", sentence(&error)))?;
         Ok(Self {
             regex,
             context: arguments.context.min(CONTEXT_MAX),

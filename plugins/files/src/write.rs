@@ -43,13 +43,24 @@ pub(crate) fn write_file(arguments: WriteFile) -> Result<Answer<Written>, ToolEr
     let created = if create_new {
         create(&path, content.as_bytes())?
     } else {
-        let created = fs::metadata(&path).is_err();
+        let created = is_new(&path)?;
         fs::replace(&path, content.as_bytes())?;
         created
     };
     let size_bytes = content.len() as u64;
     let text = format!("wrote {size_bytes} bytes to {path}");
     Ok(Answer::new(text, Written { path, size_bytes, created }))
+}
+
+/// Whether there is no such file yet. Asks for the file by its own name, so that a denial names it
+/// and not the file beside it that is written first.
+fn is_new(path: &str) -> Result<bool, ToolError> {
+    match fs::open_to_write(path) {
+        Ok(_) => Ok(false),
+        Err(error) if error.denial().is_some() => Err(error.into()),
+        // What keeps it from being written in its place does not keep it from being replaced.
+        Err(error) => Ok(error.kind() == std::io::ErrorKind::NotFound),
+    }
 }
 
 /// False where the file was there with this very content: the call was sent a second time.

@@ -11,7 +11,7 @@ mod role;
 
 use aos_sdk::agent::{Error, Loop};
 use aos_sdk::context::{self, PageKind};
-use aos_sdk::{agent, log};
+use aos_sdk::{agent, log, process};
 
 use gather::Report;
 use plan::Plan;
@@ -54,6 +54,12 @@ fn carry_out(plan: &Plan) -> Result<Vec<Report>, Error> {
             if let Some(part) = plan.part(*role) {
                 match gather::start(*role, part, design.as_deref()) {
                     Ok(pid) => started.push((*role, pid)),
+                    // Nobody may be started, and the next denial would be the same.
+                    Err(error @ process::Error::Denied(_))
+                        if reports.is_empty() && started.is_empty() =>
+                    {
+                        return Err(Error::failed(format!("nobody was started: {error}")));
+                    }
                     Err(error) => {
                         log!("{} was not started: {error}", role.name());
                         let result = Err(format!("it was not started: {error}"));

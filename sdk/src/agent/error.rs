@@ -38,8 +38,8 @@ impl fmt::Display for Error {
             Self::Process(error) => error.fmt(f),
             Self::TurnsExhausted(turns) => write!(
                 f,
-                "the model gave no answer within {turns} turns; raise the agent's turns_max, or \
-                 make the task smaller"
+                "the model gave no answer within {turns} turns; give it more with \
+                 `turns_max`, beside `task` in the JSON of its task, or make the task smaller"
             ),
             Self::Refused(reason) if reason.is_empty() => {
                 f.write_str("the model refused to go on, without saying why")

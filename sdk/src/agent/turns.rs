@@ -130,8 +130,12 @@ impl Loop {
                 }
                 Next::Done => {
                     answer.push_str(&reply.text());
-                    if !answer.trim().is_empty() || was_asked_to_speak {
+                    if !answer.trim().is_empty() {
                         return Ok(answer);
+                    }
+                    if was_asked_to_speak {
+                        let reason = "it said nothing, and nothing again when asked for its answer";
+                        return Err(Error::Stopped(reason.to_owned()));
                     }
                     was_asked_to_speak = true;
                     context::append(PageKind::User, ANSWER)?;

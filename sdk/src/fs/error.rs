@@ -64,7 +64,7 @@ impl Error {
 }
 
 impl Error {
-    /// Whether the host refused what lies in a granted folder for what it is: no grant helps.
+    /// Whether the host, or its system, refused what lies in a granted folder: no grant helps.
     fn is_unreachable(&self) -> bool {
         cfg!(target_family = "wasm")
             && self.source.raw_os_error() == Some(EPERM)
@@ -75,10 +75,15 @@ impl Error {
     fn unreachable(&self) -> &'static str {
         let metadata = std::fs::symlink_metadata(super::normalize(&self.path));
         match metadata.map(|metadata| metadata.file_type()) {
-            Ok(kind) if !kind.is_file() && !kind.is_dir() && !kind.is_symlink() => {
-                "it is not a regular file"
+            Ok(kind) if kind.is_symlink() => "a link leads out of the granted folder",
+            Ok(kind) if kind.is_file() || kind.is_dir() => {
+                "the file system does not let the host's user do that"
             }
-            Ok(_) | Err(_) => "a link on the way leads out of the granted folder",
+            Ok(_) => "it is not a regular file",
+            Err(_) => {
+                "a link on the way leads out of the granted folder, or the file system does not \
+                 let the host's user in"
+            }
         }
     }
 }

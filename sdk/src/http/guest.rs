@@ -162,9 +162,23 @@ fn reason(code: &ErrorCode) -> String {
         | ErrorCode::TlsAlertReceived(_) => "the server could not prove who it is (TLS)",
         ErrorCode::HttpProtocolError => "the server does not speak HTTP",
         ErrorCode::InternalError(Some(message)) => message,
-        other => return format!("{other:?}").replace("ErrorCode::", ""),
+        other => return named(&format!("{other:?}")),
     };
     words.to_owned()
+}
+
+/// A code's own name in small words: `ErrorCode::LoopDetected` is "loop detected".
+fn named(code: &str) -> String {
+    let name = code.trim_start_matches("ErrorCode::");
+    let name = name.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
+    let mut words = String::new();
+    for letter in name.chars() {
+        if letter.is_ascii_uppercase() && !words.is_empty() {
+            words.push(' ');
+        }
+        words.push(letter.to_ascii_lowercase());
+    }
+    words
 }
 
 fn too_large(what: &str, value: Option<u32>) -> Error {

@@ -178,35 +178,41 @@ pub(super) fn permitted(
     host: &Host,
     addresses: &[IpAddr],
     reach: Reach,
-    advice: impl Fn() -> (String, String),
+    advice: impl Fn() -> [String; 3],
 ) -> Result<(), Refusal> {
     let classes = addresses.iter().map(|address| (*address, classify(*address)));
     let Some((address, class)) = classes.into_iter().find(|(_, class)| !reach.permits(*class))
     else {
         return Ok(());
     };
-    let (by_name, by_address) = advice();
+    let [by_name, by_host, by_address] = advice();
     let advice = match (host.address(), class) {
         (None, Class::Private | Class::Shared | Class::UniqueLocal) if !host.is_localhost() => {
             format!("only `{by_name}` would open it")
         }
         (None, Class::Loopback) if host.is_localhost() => {
-            "only a grant that names `localhost` would open it".to_owned()
+            format!("only a grant that names it, `{by_host}`, would open it")
         }
         (None | Some(_), _) => {
-            format!("only a grant of the address itself, like `{by_address}`, would open it")
+            format!("only a grant of the address, `{by_address}`, would open it")
         }
     };
     Err(Refusal::Address { host: host.clone(), address, class, advice })
 }
 
-/// The grants that could open a target's name, and an address in its place.
-fn advice(target: &Target) -> (String, String) {
+/// The flags that could open a target's name as private, the name itself, and an address in its
+/// place.
+fn advice(target: &Target) -> [String; 3] {
     let host = match target.host.address() {
         Some(_) => target.host.to_string(),
         None => "ADDRESS".to_owned(),
     };
-    (format!("private:{target}"), format!("{}://{host}:{}", target.scheme, target.port))
+    let (scheme, port) = (&target.scheme, target.port);
+    [
+        format!("--allow-net 'private:{target}'"),
+        format!("--allow-net '{scheme}://{}:{port}'", target.host),
+        format!("--allow-net '{scheme}://{host}:{port}'"),
+    ]
 }
 
 #[cfg(test)]
@@ -293,7 +299,8 @@ pub(super) mod tests {
             assert!(checked(uri, Reach::PRIVATE, &[shut]).await.is_err(), "{shut}");
         }
         let refusal = checked(uri, Reach::PUBLIC, &["10.0.0.1"]).await.expect_err("refused");
-        assert!(refusal.contains("only `private:http://wiki.corp` would open it"), "{refusal}");
+        let flag = "only `--allow-net 'private:http://wiki.corp'` would open it";
+        assert!(refusal.contains(flag), "{refusal}");
     }
 
     #[tokio::test]

@@ -122,7 +122,13 @@ impl SocketTable {
         }
         let reach = self.reach_of_name(name)?;
         let found = addresses_of(name, resolver, within).await?;
-        let advice = || (format!("tcp:private:{name}:PORT"), "tcp:ADDRESS:PORT".to_owned());
+        let advice = || {
+            [
+                format!("--allow-tcp 'private:{name}:PORT'"),
+                format!("--allow-tcp '{name}:PORT'"),
+                "--allow-tcp 'ADDRESS:PORT'".to_owned(),
+            ]
+        };
         permitted(name, &found, reach, advice)?;
         self.record(name, &found)?;
         Ok(found)

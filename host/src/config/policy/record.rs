@@ -185,7 +185,7 @@ fn narrowed(capability: &str, target: &str, ceiling: &[(Grant, String)]) -> Vec<
             else {
                 return false;
             };
-            grant.scope_name() == capability && pattern.matches(name)
+            grant.scope.capability().name() == capability && pattern.matches(name)
         };
         if ceiling.iter().any(holds) { exact(name) } else { Vec::new() }
     };
@@ -234,7 +234,7 @@ fn sockets(capability: &str, target: &str, ceiling: &[(Grant, String)]) -> Vec<S
         let port = port.is_none_or(|port| pattern.matches_port(port));
         let named = host.address().is_none_or(|address| pattern.matches_address(address));
         let name = host.name().is_none() || pattern.matches_name(&host);
-        grant.scope_name() == capability && port && named && name
+        grant.scope.capability().name() == capability && port && named && name
     };
     let lines = ceiling.iter().filter(|(grant, _)| opens(grant)).map(|(_, text)| text.clone());
     lines.collect()

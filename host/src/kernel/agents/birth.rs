@@ -3,10 +3,10 @@
 use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::Duration;
 
+use super::bounds::unadmitted;
 use super::charter::Charter;
 use super::desk::AgentDesk;
-use super::memory::{Memory, Setting, budget_tokens_min};
-use super::paging::window_tokens;
+use super::memory::{Memory, Setting};
 use super::process::{Birth, Process};
 use super::record::{AGENT, Note, Told};
 use super::{Agents, Spawn, SpawnError};
@@ -16,17 +16,14 @@ use crate::journal::{Body, Chain, Class, Group, JournalError, Opening, PackedBod
 use crate::model::TokenUsage;
 use crate::pager::Budget;
 use crate::sandbox::host::clock::AgentClock;
-use crate::sandbox::program::Kind;
 use crate::sandbox::state::{Fate, Input, Setup};
 use crate::sandbox::{Ended, Finished};
-use crate::scheduler::{Admission, Event};
+use crate::scheduler::{Admission, Event, Misuse};
 use crate::storage::{NewProcess, ProcessChange, StorageError};
 use crate::types::{CallId, LimitHit, Pid};
 
 /// Numbers that are taken at once: one write of the store for so many agents.
 const PIDS_AT_ONCE: u64 = 16;
-/// Bytes of an agent's name.
-const NAME_BYTES_MAX: usize = 200;
 
 impl Agents {
     /// An agent that is ready to be born: checked, numbered, known to the scheduler. Nothing of it
@@ -72,14 +69,14 @@ impl Agents {
             (birth.draws_on, birth.root) = (Some(source.pid), source.root);
         }
         let process = Arc::new(Process::new(birth));
-        self.admit(&process).map_err(SpawnError::Refused)?;
+        self.admit(&process).map_err(|misuse| unadmitted(&misuse))?;
         let admitted = Admitted { agents: self.clone(), pid, is_born: false };
         let clock_ns = process.clock.shows();
         Ok(Newborn { process, charter_told: told, clock_ns, charter, admitted })
     }
 
-    /// Tells the scheduler of an agent. Fails with one sentence.
-    pub(super) fn admit(&self, process: &Process) -> Result<(), String> {
+    /// Tells the scheduler of an agent.
+    pub(super) fn admit(&self, process: &Process) -> Result<(), Misuse> {
         let holdings = &process.holdings;
         let source = process.draws_on.and_then(|pid| self.find(pid));
         let draws_on = source.filter(|source| !source.has_ended()).map(|source| source.pid);
@@ -89,12 +86,11 @@ impl Agents {
             owner: process.owner,
             priority: process.state().priority,
             weight: process.weight,
-            limits: None,
+            limits: self.own_limits(holdings),
             tree_limits: holdings.budget,
             cpu_share_permille: holdings.cpu_share_permille,
         };
-        let admitted = self.executor().step(Event::Admitted(Box::new(admission)));
-        admitted.map_err(|misuse| misuse.to_string())
+        self.executor().step(Event::Admitted(Box::new(admission)))
     }
 
     /// Writes its first row, with `own`, the row of its parent that says so, and brings it to life.
@@ -159,40 +155,6 @@ impl Agents {
         Ok(())
     }
 
-    fn check(&self, parent: Option<&Arc<Process>>, spawn: &Spawn) -> Result<(), SpawnError> {
-        let refused = |sentence: String| Err(SpawnError::Refused(sentence));
-        let Spawn { name, plugin, task, .. } = spawn;
-        if !matches!(plugin.program().kind, Kind::Agent(_)) {
-            let (program, kind) = (&plugin.program().name, plugin.program().kind.name());
-            return refused(format!("`{program}` is a {kind} and no agent"));
-        }
-        let named =
-            !name.is_empty() && name.len() <= NAME_BYTES_MAX && !name.contains(char::is_control);
-        if !named {
-            return refused("an agent's name has 1 to 200 bytes and no control characters".into());
-        }
-        let most = self.options.task_bytes_max;
-        if task.len() > most {
-            let remedy = "a shorter task, or a file that it reads";
-            return Err(bound("task", most as u64, "bytes", remedy));
-        }
-        if let Some(parent) = parent {
-            let (children, depth) = (self.options.children_max, self.options.schedule.depth_max);
-            if parent.state().children.len() >= children {
-                return Err(bound("children", children as u64, "agents", "waiting for some"));
-            }
-            // Its tools are a generation below an agent.
-            if parent.depth + 2 >= depth {
-                return Err(bound("depth", u64::from(depth), "generations", "a flatter team"));
-            }
-        }
-        self.check_budget(spawn)?;
-        if self.table().closing {
-            return refused("the host is closing".into());
-        }
-        Ok(())
-    }
-
     /// What a process starts from.
     pub(super) fn birth(
         &self,
@@ -235,9 +197,9 @@ impl Agents {
         }
         let Spawn { endpoint, holdings, .. } = spawn;
         let memory = &holdings.memory;
-        let model = window_tokens(endpoint);
+        let room = self.room_at_birth(spawn).tokens;
         Setting {
-            budget_tokens: spawn.context_tokens.unwrap_or(model).min(model),
+            budget_tokens: spawn.context_tokens.unwrap_or(room).min(room),
             tokenizer: memory.tokenizer,
             factor: self.factor(endpoint.name()),
             auto_recall: memory.auto_recall,
@@ -245,21 +207,6 @@ impl Agents {
             stored_bytes_max: self.options.stored_bytes_max,
             cache_prices: cache_prices(endpoint),
         }
-    }
-
-    /// A budget that its task alone exceeds is refused before anything is written.
-    fn check_budget(&self, spawn: &Spawn) -> Result<(), SpawnError> {
-        let setting = self.setting(spawn);
-        let counter = setting.tokenizer.counter();
-        let needed = budget_tokens_min(&spawn.task, &*counter, setting.factor);
-        if needed <= setting.budget_tokens {
-            return Ok(());
-        }
-        Err(SpawnError::Refused(format!(
-            "a context budget of {} tokens is too small for the task: it needs at least {needed}, \
-             and the program's own instructions and tools beside that; `--context-budget` sets it",
-            setting.budget_tokens
-        )))
     }
 
     /// A number that no agent of this store has had.
@@ -432,13 +379,4 @@ impl Drop for Admitted {
             let _known = self.agents.executor().step(Event::Left(self.pid));
         }
     }
-}
-
-fn bound(name: &'static str, value: u64, unit: &'static str, remedy: &'static str) -> SpawnError {
-    SpawnError::Limit(LimitHit {
-        name: name.into(),
-        value,
-        unit: unit.into(),
-        remedy: remedy.into(),
-    })
 }

@@ -41,7 +41,7 @@ pub(in crate::kernel) struct Charter {
     pub(in crate::kernel) remembers: Option<Setting>,
     /// The model that says what left its window, as `model`.
     summarises: Option<String>,
-    tools: Vec<(String, Pinned)>,
+    tools: Vec<HeldTools>,
     grants: Vec<String>,
     denied_paths: Vec<PathBuf>,
     pub(in crate::kernel) limits: RunLimits,
@@ -53,7 +53,17 @@ pub(in crate::kernel) struct Charter {
     #[serde(default)]
     rules: ToolRules,
     pub(in crate::kernel) budget: Limits,
+    windows: Limits,
     cpu_share_permille: Option<u16>,
+}
+
+/// The tools of one plugin.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct HeldTools {
+    alias: String,
+    plugin: Pinned,
+    /// Those that may be called; none is all.
+    only: Option<Vec<String>>,
 }
 
 /// A program, by the name it was loaded under and the hash of its bytes.
@@ -102,13 +112,19 @@ impl Charter {
             config: options.config.clone(),
             rules: options.tools.clone(),
             budget: spawn.holdings.budget,
+            windows: spawn.holdings.windows,
             cpu_share_permille: spawn.holdings.cpu_share_permille,
         }
     }
 }
 
-fn held(holdings: &Holdings) -> Vec<(String, Pinned)> {
-    holdings.tools.iter().map(|held| (held.alias.clone(), Pinned::of(&held.plugin))).collect()
+fn held(holdings: &Holdings) -> Vec<HeldTools> {
+    let of = |held: &Held| HeldTools {
+        alias: held.alias.clone(),
+        plugin: Pinned::of(&held.plugin),
+        only: held.only.clone(),
+    };
+    holdings.tools.iter().map(of).collect()
 }
 
 impl Agents {
@@ -116,8 +132,8 @@ impl Agents {
     pub(super) async fn spawn_of(&self, charter: &Charter) -> Result<Spawn, String> {
         let plugin = self.pinned(&charter.program).await?;
         let mut tools = Vec::with_capacity(charter.tools.len());
-        for (alias, pinned) in &charter.tools {
-            tools.push(Held { alias: alias.clone(), plugin: self.pinned(pinned).await? });
+        for HeldTools { alias, plugin, only } in charter.tools.clone() {
+            tools.push(Held { alias, plugin: self.pinned(&plugin).await?, only });
         }
         let resolve = |model: &String| self.models().resolve(Some(model));
         let endpoint = resolve(&charter.model).map_err(|error| error.to_string())?;
@@ -149,7 +165,7 @@ impl Agents {
             config: charter.config.clone(),
             ..SessionOptions::default()
         };
-        let budget = charter.budget;
+        let (budget, windows) = (charter.budget, charter.windows);
         let cpu_share_permille = charter.cpu_share_permille;
         Ok(Spawn {
             name: charter.name.clone(),
@@ -159,7 +175,7 @@ impl Agents {
             priority: charter.priority,
             weight: charter.weight,
             endpoint,
-            holdings: Holdings { tools, options, budget, cpu_share_permille, memory },
+            holdings: Holdings { tools, options, budget, windows, cpu_share_permille, memory },
             context_tokens: charter.context_tokens,
             remembers: charter.remembers,
         })

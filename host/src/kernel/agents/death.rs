@@ -125,10 +125,13 @@ impl Agents {
         ending: &Ending,
     ) -> Result<(), JournalError> {
         let text: String = ending.text().chars().take(1_000).collect();
+        let exit = exit_of(end.pid, ending);
+        let (told, content) = Told::of(&exit.ending)?;
         let body = serde_json::json!({
             "ending": ending.word(),
             "text": text,
             "text_blake3": blake3::hash(ending.text().as_bytes()).to_hex().as_str(),
+            "told": told,
         });
         let kind = match ending {
             Ending::Returned(_) | Ending::Failed(_) => RowKind::Outcome,
@@ -144,8 +147,6 @@ impl Agents {
         let usage = serde_json::json!(end.usage);
         let closing = Closing { outcome: ending.word(), usage: &usage }.body();
         let closing = Row { body: Body::Value(&closing), ..Row::new(RowKind::Closed) };
-        let exit = exit_of(end.pid, ending);
-        let (told, content) = Told::of(&exit.ending)?;
         let note = Note::Exit { pid: exit.pid, ending: told, used: end.used };
         let note_text = note.text()?;
         let journal = end.chain.journal();
@@ -157,7 +158,7 @@ impl Agents {
                     (end.chain, closing),
                     (&parent.chain, note.row(&parent.name, &note_text)),
                 ],
-                bodies: content.into_iter().collect(),
+                bodies: content.iter().cloned().collect(),
                 processes: vec![ProcessChange::Ended(end.pid.0)],
             };
             match journal.append_together(group, Class::Written).await {
@@ -168,7 +169,7 @@ impl Agents {
         }
         let group = Group {
             rows: vec![(end.chain, last), (end.chain, closing)],
-            bodies: Vec::new(),
+            bodies: content.into_iter().collect(),
             processes: vec![ProcessChange::Ended(end.pid.0)],
         };
         journal.append_together(group, Class::Written).await.map(|_| ())
@@ -181,6 +182,7 @@ impl Agents {
             state.wall_ms = Some(process.lived_ms());
             state.ending = Some(ending);
         }
+        process.let_go();
         if let Some(parent) = process.parent.and_then(|parent| self.find(parent)) {
             {
                 let mut state = parent.state();
@@ -189,17 +191,25 @@ impl Agents {
             }
             parent.news.notify_one();
         }
-        self.forget_oldest(process.pid);
+        self.forget_oldest(process);
         process.exited.notify_waiters();
     }
 
-    /// Keeps the table of those who have ended within its bound.
-    fn forget_oldest(&self, ended: Pid) {
+    /// Keeps the table of those who have ended within its bounds; the last one is always kept.
+    fn forget_oldest(&self, ended: &Process) {
+        let answer = ended.state().ending.as_ref().map_or(0, |ending| ending.text().len());
+        let bytes = answer + ended.task.len();
         let mut table = self.table();
-        table.exited.push_back(ended);
-        while table.exited.len() > self.options.exited_max {
-            if let Some(oldest) = table.exited.pop_front() {
+        table.exited.push_back((ended.pid, bytes));
+        table.exited_bytes += bytes;
+        let options = &self.options;
+        while table.exited.len() > 1
+            && (table.exited.len() > options.exited_max
+                || table.exited_bytes > options.exited_bytes_max)
+        {
+            if let Some((oldest, bytes)) = table.exited.pop_front() {
                 table.processes.remove(&oldest);
+                table.exited_bytes -= bytes;
             }
         }
     }

@@ -6,9 +6,10 @@ use std::time::Duration;
 use super::birth::Newborn;
 use super::process::{Holdings, Process};
 use super::record::{Note, Told};
+use super::tools::Offer;
 use super::{Agents, Spawn, SpawnError};
 use crate::capability::gate::Refusal;
-use crate::capability::grant::Grant;
+use crate::capability::grant::{Capability, Grant};
 use crate::capability::names::NameRequest;
 use crate::journal::{Class, Group, JournalError, PackedBody, Row};
 use crate::sandbox::Ended;
@@ -47,7 +48,7 @@ impl Agents {
                 }
             }
         };
-        let (holdings, priority) = match shrunk(parent, &wanted) {
+        let (holdings, priority) = match self.shrunk(parent, &wanted).await? {
             Ok(less) => less,
             Err(error) => return Ok(Err(error)),
         };
@@ -69,8 +70,30 @@ impl Agents {
             Ok(newborn) => Ok(Ok(Box::new(newborn))),
             Err(SpawnError::Journal(error)) => Err(Ended::Journal(error)),
             Err(SpawnError::Limit(hit)) => Ok(Err(Error::LimitExceeded(hit.into()))),
+            Err(SpawnError::Window { tokens, sentence }) => {
+                Ok(Err(Error::LimitExceeded(wit::Limit {
+                    name: "context-budget".into(),
+                    value: tokens,
+                    unit: "tokens".into(),
+                    opens_in_ms: None,
+                    remedy: sentence,
+                })))
+            }
             Err(SpawnError::Refused(sentence)) => Ok(Err(Error::NoSuchProgram(sentence))),
         }
+    }
+
+    /// What a child may hold, once it is known which tools its parent may call.
+    async fn shrunk(
+        &self,
+        parent: &Process,
+        wanted: &SpawnOptions,
+    ) -> Result<Result<(Holdings, Priority), Error>, Ended> {
+        let offers = match wanted.tools {
+            Some(_) => self.offers(parent).await?,
+            None => &[],
+        };
+        Ok(shrunk(parent, offers, wanted))
     }
 
     /// The verdict on a name, journaled; the denial where it is no.
@@ -176,9 +199,22 @@ impl Agents {
                 let most = u32::try_from(options.mailbox_max).unwrap_or(u32::MAX);
                 return Err(Error::MailboxFull(most));
             }
+            let held: usize = state.messages.iter().map(|message| message.body.len()).sum();
+            let held = held.saturating_add(state.incoming_bytes);
+            if held.saturating_add(body.len()) > options.mailbox_bytes_max {
+                return Err(Error::LimitExceeded(wit::Limit {
+                    name: "mailbox".into(),
+                    value: options.mailbox_bytes_max as u64,
+                    unit: "bytes".into(),
+                    opens_in_ms: None,
+                    remedy: "a receiver that reads its mail".into(),
+                }));
+            }
             state.incoming += 1;
+            state.incoming_bytes += body.len();
         }
-        Ok(Letter { to: Arc::clone(to), message: Message { sender: from.0, body } })
+        let bytes = body.len();
+        Ok(Letter { to: Arc::clone(to), message: Message { sender: from.0, body }, bytes })
     }
 
     /// Puts a message into its mailbox, in order. Its row in the receiver's chain and `own`, a row
@@ -212,11 +248,14 @@ impl Agents {
 pub(super) struct Letter {
     to: Arc<Process>,
     message: Message,
+    bytes: usize,
 }
 
 impl Drop for Letter {
     fn drop(&mut self) {
-        self.to.state().incoming -= 1;
+        let mut state = self.to.state();
+        state.incoming -= 1;
+        state.incoming_bytes -= self.bytes;
     }
 }
 
@@ -246,18 +285,19 @@ pub(super) fn exit_of(pid: Pid, ending: &Ending) -> Exit {
     Exit { pid: pid.0, ending }
 }
 
-/// What the child holds and how urgent it is: never more than its parent.
-fn shrunk(parent: &Process, wanted: &SpawnOptions) -> Result<(Holdings, Priority), Error> {
+/// What the child holds and how urgent it is: never more than its parent. `offers` are the tools
+/// that its parent may call.
+fn shrunk(
+    parent: &Process,
+    offers: &[Offer],
+    wanted: &SpawnOptions,
+) -> Result<(Holdings, Priority), Error> {
     let mut holdings = parent.holdings.clone();
-    if let Some(tools) = &wanted.tools {
-        let unheld = |tool: &&String| !holdings.tools.iter().any(|held| held.alias == **tool);
-        if let Some(tool) = tools.iter().find(unheld) {
-            return Err(not_held("tool", tool));
-        }
-        holdings.tools.retain(|held| tools.contains(&held.alias));
-    }
     if let Some(grants) = &wanted.grants {
         holdings.options.grants = narrowed(&holdings.options.grants, grants)?;
+    }
+    if let Some(tools) = &wanted.tools {
+        pass_on(&mut holdings, offers, tools)?;
     }
     let own = parent.state().priority;
     let priority = match wanted.priority {
@@ -283,7 +323,26 @@ fn shrunk(parent: &Process, wanted: &SpawnOptions) -> Result<(Holdings, Priority
     Ok((holdings, priority))
 }
 
-/// The child's grants, each covered by one of its parent's.
+/// Leaves the tools of these names, as `plugin__tool`; a plugin's name alone means all of its own.
+fn pass_on(holdings: &mut Holdings, offers: &[Offer], names: &[String]) -> Result<(), Error> {
+    let means = |name: &str, offer: &Offer| offer.name == name || offer.alias == name;
+    let unheld = |name: &&String| !offers.iter().any(|offer| means(name, offer));
+    if let Some(name) = names.iter().find(unheld) {
+        return Err(not_held("tool", name));
+    }
+    let passed = |offer: &&Offer| names.iter().any(|name| means(name, offer));
+    let left: Vec<&Offer> = offers.iter().filter(passed).collect();
+    holdings.tools.retain(|held| left.iter().any(|offer| offer.alias == held.alias));
+    for held in &mut holdings.tools {
+        let own = left.iter().filter(|offer| offer.alias == held.alias);
+        held.only = Some(own.map(|offer| offer.name.clone()).collect());
+    }
+    Ok(())
+}
+
+/// The child's grants, each covered by one of its parent's. Which tools, models and programs it may
+/// name is said elsewhere in its options: grants of these kinds stay where none of the kind is
+/// named.
 fn narrowed(held: &[(Grant, String)], wanted: &[String]) -> Result<Vec<(Grant, String)>, Error> {
     let one = |text: &String| {
         let grant: Grant = text.parse().map_err(|_| not_held("grant", text))?;
@@ -292,7 +351,14 @@ fn narrowed(held: &[(Grant, String)], wanted: &[String]) -> Result<Vec<(Grant, S
             false => Err(not_held("grant", text)),
         }
     };
-    wanted.iter().map(one).collect()
+    let mut grants = wanted.iter().map(one).collect::<Result<Vec<_>, Error>>()?;
+    for kind in [Capability::Tool, Capability::Model, Capability::Spawn] {
+        if grants.iter().all(|(grant, _)| grant.scope.capability() != kind) {
+            let same = held.iter().filter(|(grant, _)| grant.scope.capability() == kind);
+            grants.extend(same.cloned());
+        }
+    }
+    Ok(grants)
 }
 
 /// What is asked, when the parent has as much; the parent's own where nothing is asked.
@@ -317,4 +383,31 @@ fn not_held(capability: &str, target: &str) -> Error {
         }
         .into(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grants(texts: &[&str]) -> Vec<(Grant, String)> {
+        let one = |text: &&str| (text.parse().expect("a grant"), (*text).to_owned());
+        texts.iter().map(one).collect()
+    }
+
+    fn narrowed_to(wanted: &[&str]) -> Result<Vec<String>, Error> {
+        let held = grants(&["read:/srv:/w", "model:*", "tool:*", "spawn:assistant"]);
+        let wanted: Vec<String> = wanted.iter().map(|text| (*text).to_owned()).collect();
+        Ok(narrowed(&held, &wanted)?.into_iter().map(|(_, text)| text).collect())
+    }
+
+    #[test]
+    fn grants_that_are_named_replace_those_of_their_kind() {
+        let kept = ["tool:*", "model:*", "spawn:assistant"];
+        assert_eq!(narrowed_to(&[]).expect("held"), kept);
+        let read = narrowed_to(&["read:/srv/a:/w"]).expect("held");
+        assert_eq!(read, ["read:/srv/a:/w", "tool:*", "model:*", "spawn:assistant"]);
+        let model = narrowed_to(&["model:script/x"]).expect("held");
+        assert_eq!(model, ["model:script/x", "tool:*", "spawn:assistant"]);
+        assert!(matches!(narrowed_to(&["read:/etc:/etc"]), Err(Error::Denied(_))));
+    }
 }

@@ -12,6 +12,10 @@ impl Agents {
     /// There is no such scope: an agent that was never here or has ended.
     pub fn usage(&self, scope: Scope) -> Result<ScopeUsage, OperateError> {
         let usage = self.executor().look(|scheduler, now| scheduler.usage(scope, now));
+        let limits = self.options.schedule.owner_limits;
+        let unused = ScopeUsage { limits, ..ScopeUsage::default() };
+        // An owner whose agents are still to come has used nothing.
+        let usage = usage.or_else(|| matches!(scope, Scope::Owner(_)).then_some(unused));
         usage.ok_or_else(|| match scope {
             Scope::Agent(pid) | Scope::Tree(pid) if self.find(pid).is_some() => {
                 OperateError::Ended(pid)

@@ -274,7 +274,7 @@ impl Memory {
         let bytes: u64 = page.parts.iter().map(part_bytes).sum();
         if self.bytes.saturating_add(bytes) > self.setting.stored_bytes_max {
             return Err(wit::Error::StorageFull(format!(
-                "an agent stores at most {} bytes of pages",
+                "an agent stores at most {} bytes of pages; stored_bytes of [host] raises it",
                 self.setting.stored_bytes_max
             )));
         }

@@ -8,7 +8,7 @@ use super::{Agents, Spawn, SpawnError};
 use crate::journal::{Class, JournalError};
 use crate::kernel::executor::Activity;
 use crate::sandbox::agent::process as wit;
-use crate::scheduler::{Event, Limits, Priority, Scope};
+use crate::scheduler::{Event, Limits, Priority, Quota, Scope};
 use crate::types::{AgentUsage, Ending, Pid, ProcessView, Standing, Waiting};
 
 /// Why an operator's wish was not done: one sentence.
@@ -40,6 +40,8 @@ pub(super) fn unwritten(pid: Pid, error: &JournalError) -> OperateError {
 
 /// Characters of a task that a list shows.
 pub(super) const TASK_CHARS_SHOWN: usize = 120;
+/// Characters of an answer that a list shows.
+const ENDING_CHARS_LISTED: usize = 1_000;
 
 impl Agents {
     /// A new agent without a parent.
@@ -54,7 +56,8 @@ impl Agents {
         Ok(pid)
     }
 
-    /// All agents, oldest first, and those that have ended lately.
+    /// All agents, oldest first, and those that have ended lately. Long answers are cut here:
+    /// [`Agents::show`] has them whole.
     pub fn list(&self) -> Vec<ProcessView> {
         let (processes, mut views): (Vec<_>, Vec<_>) = {
             let table = self.table();
@@ -63,6 +66,9 @@ impl Agents {
         };
         views.extend(processes.iter().map(|process| self.view(process)));
         views.sort_by_key(|view| view.pid);
+        for ending in views.iter_mut().filter_map(|view| view.ending.as_mut()) {
+            ending.shorten(ENDING_CHARS_LISTED);
+        }
         views
     }
 
@@ -75,6 +81,12 @@ impl Agents {
             return Ok(stopped.view.clone());
         }
         Ok(self.view(&*self.known(pid)?))
+    }
+
+    /// Whether all the time that it may live is spent, so that only a raised limit lets it go on.
+    pub fn is_out_of_time(&self, pid: Pid) -> bool {
+        let why = self.find(pid).and_then(|process| process.state().exhausted);
+        why.is_some_and(|why| why.quota == Quota::TotalWallMs)
     }
 
     /// Writes all that an agent remembers into the store, and says under which id it is there: its
@@ -158,7 +170,7 @@ impl Agents {
                     format!("the mailbox of agent {pid} is full ({most} messages)")
                 }
                 wit::Error::LimitExceeded(limit) => {
-                    format!("a message has at most {} {}", limit.value, limit.unit)
+                    format!("a {} has at most {} {}", limit.name, limit.value, limit.unit)
                 }
                 wit::Error::NoSuchProcess(text) | wit::Error::NoSuchProgram(text) => text,
                 wit::Error::Denied(denial) => denial.remedy,

@@ -19,9 +19,6 @@ use crate::sandbox::agent::{context as wit, types};
 use crate::storage::Digest;
 use crate::storage::pages::{ContextRecord, PageBatch};
 
-/// Tokens of a prompt that are left free in a model's window for its reply.
-pub(super) const REPLY_TOKENS: u64 = 4_096;
-
 /// How long an append waits for room in the memory of the host, and how often it looks.
 const ROOM_WITHIN: Duration = Duration::from_secs(30);
 const ROOM_LOOK: Duration = Duration::from_millis(50);
@@ -97,7 +94,7 @@ impl Agents {
         let (call, picks) = {
             let mut memory = process.memory();
             let call = Call {
-                window_tokens: window_tokens(endpoint),
+                window_tokens: self.room_now(process, endpoint).tokens,
                 tools_tokens: memory.tools_tokens(&request.tools),
                 caching: endpoint.caching(),
             };
@@ -267,12 +264,6 @@ impl Agents {
         let written = process.chain.append(row, Class::Queued).await;
         written.map(|_| ()).map_err(|error| Ended::Journal(error.to_string()))
     }
-}
-
-/// What a model's window leaves for a prompt, in its own tokens.
-pub(super) fn window_tokens(endpoint: &Endpoint) -> u64 {
-    let window = endpoint.window();
-    window.saturating_sub(REPLY_TOKENS.min(u64::from(endpoint.output_max()))).max(1)
 }
 
 fn now_us() -> i64 {

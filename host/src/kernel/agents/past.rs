@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::charter::Charter;
 use super::record::{AGENT, ASK, AnsweredRow, Note, Told, Took};
 use crate::journal::{History, JournalError, RowKind, read_body};
-use crate::sandbox::agent::process::{Ending, Exit, Message};
+use crate::sandbox::agent::process::{Ending as ChildEnding, Exit, Message};
 use crate::scheduler::{Amounts, Limits, Priority, Scope};
 use crate::storage::{Storage, StoredRow};
 use crate::types::{AgentUsage, Pid};
@@ -68,6 +68,16 @@ pub(in crate::kernel) struct Past {
     pub(in crate::kernel) messages: VecDeque<Message>,
     pub(in crate::kernel) exits: VecDeque<Exit>,
     pub(in crate::kernel) points: Vec<Point>,
+    /// How it ended, where it did.
+    pub(in crate::kernel) ending: Option<ChildEnding>,
+    /// What it used in all, where it ended.
+    pub(in crate::kernel) used_in_all: Option<AgentUsage>,
+}
+
+/// The row that an agent ends with, as far as it is read again.
+#[derive(Deserialize)]
+struct End {
+    told: Told,
 }
 
 /// The row that an agent begins with, as far as it is read again.
@@ -109,6 +119,8 @@ struct Found {
     messages: Vec<(u64, Told)>,
     exits: Vec<(u64, Told)>,
     points: Vec<Point>,
+    end: Option<End>,
+    used_in_all: Option<AgentUsage>,
     lived_us: i64,
     since_us: i64,
     last_us: i64,
@@ -157,6 +169,10 @@ impl Past {
             let taken = Took::Exit(pid.0);
             found.took.iter().any(|(seq, took)| counts(*seq) && *took == taken)
         };
+        let ending = match &found.end {
+            Some(end) => Some(value_of(&**store, &end.told).await?),
+            None => None,
+        };
         let children = born.filter(|pid| !gone(pid)).collect();
         let priority = found.priority.and_then(Priority::new).unwrap_or(charter.priority);
         let lived_us = found.lived_us + found.last_us - found.since_us;
@@ -181,6 +197,8 @@ impl Past {
             children,
             messages,
             exits,
+            ending,
+            used_in_all: found.used_in_all,
             history,
         })
     }
@@ -215,12 +233,20 @@ impl Found {
                 self.took.extend(answered.took.map(|took| (row.seq, took)));
                 self.born.extend(answered.born.map(|pid| (row.seq, pid)));
                 if row.target.starts_with("model.") && self.reply_is_on_its_way {
-                    self.usage.model_calls += 1;
+                    // Vectors are no turn of its model.
+                    self.usage.model_calls += u64::from(row.target != "model.embed");
                     self.reply_is_on_its_way = false;
                 }
                 if row.target == "process.checkpoint" {
                     self.checkpointed(row, &answered);
                 }
+            }
+            (Some(RowKind::Outcome | RowKind::Fault), AGENT) => {
+                self.end = Some(serde_json::from_str(&row.body)?);
+            }
+            (Some(RowKind::Closed), _) => {
+                let body: Value = serde_json::from_str(&row.body)?;
+                self.used_in_all = serde_json::from_value(body["usage"].clone()).ok();
             }
             (Some(RowKind::Noted), _) => self.note(row, serde_json::from_str(&row.body)?),
             _ => {}
@@ -243,6 +269,11 @@ impl Found {
     /// A call that has ended: what it used.
     fn model_call(&mut self, row: &StoredRow) -> Result<(), JournalError> {
         let body: Value = serde_json::from_str(&row.body)?;
+        if body["held"].as_bool() == Some(true) {
+            // Its provider took nothing: it waits again, and nothing was charged.
+            self.open = None;
+            return Ok(());
+        }
         let number = |name: &str| body["usage"][name].as_u64().unwrap_or(0);
         let (input, output) = (number("input_tokens"), number("output_tokens"));
         let (cached, cost) = (number("cache_read_tokens"), number("cost_microdollars"));
@@ -325,7 +356,7 @@ impl Found {
             messages.push_back(Message { sender: *sender, body: value_of(store, body).await? });
         }
         for (pid, ending) in &self.exits {
-            let ending: Ending = value_of(store, ending).await?;
+            let ending: ChildEnding = value_of(store, ending).await?;
             exits.push_back(Exit { pid: *pid, ending });
         }
         for (_, took) in self.took.iter().filter(|(seq, _)| counts(*seq)) {

@@ -77,7 +77,10 @@ pub struct Holdings {
     pub options: SessionOptions,
     /// What it and all below it may use together.
     pub budget: Limits,
-    /// CPU it may use at most, in thousandths of one core; none is all.
+    /// Its own limits on one request and on windows; what is left free is the host's usual.
+    pub windows: Limits,
+    /// CPU that it, its tools and its children may use together at most, in thousandths of one
+    /// core; none is all.
     pub cpu_share_permille: Option<u16>,
     /// How it and its children remember.
     pub memory: super::MemoryOptions,
@@ -105,6 +108,7 @@ pub(super) struct State {
     pub(super) exits: VecDeque<Exit>,
     /// Messages on their way into the mailbox.
     pub(super) incoming: usize,
+    pub(super) incoming_bytes: usize,
     /// What children that are over used, with all below them.
     pub(super) children_used: Amounts,
     /// Why it stands still until a later host: its journal cannot be replayed.
@@ -185,6 +189,7 @@ impl Process {
                 messages: VecDeque::new(),
                 exits: VecDeque::new(),
                 incoming: 0,
+                incoming_bytes: 0,
                 children_used: Amounts::default(),
                 stopped: None,
                 suspended: None,
@@ -211,6 +216,14 @@ impl Process {
     pub(super) fn waits_for(&self, what: Waiting) -> WaitGuard<'_> {
         self.state().waiting = Some(what);
         WaitGuard(self)
+    }
+
+    /// Lets go of what only a living agent needs. What it remembers was let go when it was written
+    /// into the store.
+    pub(super) fn let_go(&self) {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        let mut state = self.state();
+        (state.messages, state.exits) = Default::default();
     }
 
     pub(super) fn has_ended(&self) -> bool {

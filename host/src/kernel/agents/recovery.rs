@@ -120,7 +120,7 @@ impl Agents {
 
     /// Tells the scheduler and the process what the past says.
     pub(super) fn recall(&self, process: &Process, past: Past) -> Result<(), String> {
-        self.admit(process)?;
+        self.admit(process).map_err(|misuse| misuse.to_string())?;
         let step = |event| self.executor().step(event).map_err(|misuse| misuse.to_string());
         let (own, tree) = (Scope::Agent(process.pid), Scope::Tree(process.pid));
         let charges = past.charges.iter().map(|charge| (own, charge));
@@ -255,16 +255,23 @@ impl Agents {
 
     async fn recall_limits(&self) -> Result<(), Fault> {
         let kernel = self.kernel();
-        for scope in [Scope::Host, Scope::Owner(OwnerId(0))] {
-            let Some(text) = kernel.storage().kv_get(LIMITS, &scope.to_string()).await? else {
-                continue;
-            };
-            let limits: Limits = serde_json::from_slice(&text)
-                .map_err(|error| Fault::Host(format!("the kept limits of {scope}: {error}")))?;
-            let set = self.executor().step(Event::LimitsSet(scope, limits));
-            set.map_err(|misuse| Fault::Host(misuse.to_string()))?;
+        let mut after = None;
+        loop {
+            let page = kernel.storage().kv_keys(LIMITS, after.as_deref()).await?;
+            for scope in page.keys.iter().filter_map(|key| kept_scope(key)) {
+                let Some(text) = kernel.storage().kv_get(LIMITS, &scope.to_string()).await? else {
+                    continue;
+                };
+                let limits: Limits = serde_json::from_slice(&text)
+                    .map_err(|error| Fault::Host(format!("the kept limits of {scope}: {error}")))?;
+                let set = self.executor().step(Event::LimitsSet(scope, limits));
+                set.map_err(|misuse| Fault::Host(misuse.to_string()))?;
+            }
+            after = page.next;
+            if after.is_none() {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 }
 
@@ -295,6 +302,14 @@ impl Process {
         player.permit = permit;
         *self.player.lock().await = Some(player);
         Ok(())
+    }
+}
+
+/// The scope whose limits are kept under this key.
+fn kept_scope(key: &str) -> Option<Scope> {
+    match key.strip_prefix("owner ") {
+        Some(number) => number.parse().ok().map(|number| Scope::Owner(OwnerId(number))),
+        None => (key == Scope::Host.to_string()).then_some(Scope::Host),
     }
 }
 

@@ -32,6 +32,8 @@ pub struct Held {
     pub alias: String,
     /// The plugin.
     pub plugin: Arc<Plugin>,
+    /// Its tools that may be called, by the names that models see; none is all.
+    pub only: Option<Vec<String>>,
 }
 
 /// One tool as agents and models see it.
@@ -39,7 +41,7 @@ pub struct Held {
 pub(super) struct Offer {
     /// `plugin__tool`, at most 64 characters.
     pub(super) name: String,
-    alias: String,
+    pub(super) alias: String,
     tool: String,
     /// With `name` for its name.
     pub(super) definition: Definition,
@@ -67,6 +69,9 @@ impl Agents {
                 })?;
                 for definition in catalogue.definitions() {
                     let name = unique(&offers, full_name(&held.alias, &definition.name));
+                    if held.only.as_ref().is_some_and(|only| !only.contains(&name)) {
+                        continue;
+                    }
                     offers.push(Offer {
                         alias: held.alias.clone(),
                         tool: definition.name.clone(),

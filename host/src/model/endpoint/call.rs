@@ -165,11 +165,7 @@ async fn attempt(
     let response = sent.map_err(|lost| of_lost(inner, remote, lost))?;
     let (status, head) = (response.status(), response.headers().clone());
     let wall = SystemTime::now();
-    place.learn(&Answer {
-        headers: RateHeaders::read(&head, wall),
-        limited: status.as_u16() == 429,
-        retry_after: pacing::retry_after(&head, wall),
-    });
+    place.learn(&what_it_says(status, &head, wall));
     let asked = inner.asked(remote);
     if !status.is_success() {
         let words = exchange::words(response, timeouts).await;
@@ -193,6 +189,15 @@ async fn attempt(
             read(inner, remote, stream, Reading::Anthropic(Default::default()), sink).await
         }
         Wire::Chat => read(inner, remote, stream, Reading::Chat(Default::default()), sink).await,
+    }
+}
+
+/// What an answer says of the provider's limits.
+fn what_it_says(status: http::StatusCode, head: &HeaderMap, wall: SystemTime) -> Answer {
+    Answer {
+        headers: RateHeaders::read(head, wall),
+        limited: status.as_u16() == 429,
+        retry_after: pacing::retry_after(head, wall),
     }
 }
 
@@ -325,7 +330,7 @@ pub(super) async fn model_name(inner: &Inner, remote: &Remote) -> Result<String,
     }
     let listed = remote.shared.first_listed.get_or_try_init(async || {
         let request = remote.client.get(format!("{}/models", remote.base_url));
-        let list = fetch(inner, remote, request, inner.options.response_bytes_max);
+        let list = fetch(inner, remote, request, inner.options.response_bytes_max, None);
         let list = list.await.map_err(|failure| failure.error)?;
         let first = list["data"][0]["id"].as_str().filter(|id| !id.is_empty());
         first.map(str::to_owned).ok_or_else(|| ModelError::UnknownModel {
@@ -345,16 +350,21 @@ pub(super) async fn fetch(
     remote: &Remote,
     request: reqwest::RequestBuilder,
     bytes_max: u64,
+    place: Option<&Place>,
 ) -> Result<serde_json::Value, Failure> {
     let timeouts = &inner.options.timeouts;
     let request = request.headers(headers(inner, remote)?);
     let sent = exchange::send(request, timeouts).await;
     let response = sent.map_err(|lost| of_lost(inner, remote, lost))?;
     let (status, head) = (response.status(), response.headers().clone());
+    let wall = SystemTime::now();
+    if let Some(place) = place {
+        place.learn(&what_it_says(status, &head, wall));
+    }
     if !status.is_success() {
         let words = exchange::words(response, timeouts).await;
         let asked = inner.asked(remote);
-        return Err(of_status(&asked, status, &head, &words, SystemTime::now()));
+        return Err(of_status(&asked, status, &head, &words, wall));
     }
     let body = exchange::body(response, timeouts, bytes_max).await;
     let body = body.map_err(|lost| of_lost_stream(inner, remote, lost))?;

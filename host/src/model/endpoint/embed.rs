@@ -6,6 +6,7 @@ use super::super::completion::TokenUsage;
 use super::super::error::ModelError;
 use super::super::estimate;
 use super::super::failure::{Failure, of_stream};
+use super::super::place::Place;
 use super::call::{Attempts, fetch, model_name};
 use super::{Inner, Remote};
 
@@ -27,6 +28,7 @@ pub(super) async fn embed(
     inner: &Inner,
     remote: &Remote,
     texts: &[String],
+    mut place: Place,
 ) -> Result<Embeddings, ModelError> {
     debug_assert!(remote.wire == Wire::Chat, "the caller looked");
     let refuse = |reason: String| ModelError::BadRequest { model: inner.name.clone(), reason };
@@ -44,7 +46,8 @@ pub(super) async fn embed(
         let mut attempts = Attempts::of(inner, remote);
         let (some, tokens) = loop {
             let probe = attempts.begin()?;
-            match one_batch(inner, remote, &body, batch.len()).await {
+            place.send();
+            match one_batch(inner, remote, &body, batch.len(), &place).await {
                 Ok(done) => break probe.succeed(done),
                 Err(failure) => attempts.fail(probe, failure).await?,
             }
@@ -62,6 +65,7 @@ pub(super) async fn embed(
     let input = if estimated { guessed() } else { counted };
     let mut usage = TokenUsage { input, estimated, ..TokenUsage::default() };
     usage.cost_microdollars = inner.facts.price(&usage);
+    place.settle(&usage);
     Ok(Embeddings { space: format!("{}/{model}@{dimensions}", inner.provider), vectors, usage })
 }
 
@@ -70,9 +74,10 @@ async fn one_batch(
     remote: &Remote,
     body: &bytes::Bytes,
     texts: usize,
+    place: &Place,
 ) -> Result<(Vec<Vec<f32>>, u64), Failure> {
     let request = remote.client.post(format!("{}/embeddings", remote.base_url));
-    let reply =
-        fetch(inner, remote, request.body(body.clone()), inner.options.response_bytes_max).await?;
+    let (request, most) = (request.body(body.clone()), inner.options.response_bytes_max);
+    let reply = fetch(inner, remote, request, most, Some(place)).await?;
     read_embeddings(&reply, texts).map_err(|fault| of_stream(&inner.asked(remote), fault, true))
 }

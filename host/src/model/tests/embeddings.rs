@@ -1,10 +1,18 @@
 //! Vectors of texts.
 
 use super::server::{Server, options, plain};
-use crate::model::{ModelError, ModelOptions};
+use crate::model::{Admission, Embeddings, Endpoint, ModelError, ModelOptions};
 
 fn texts(count: usize) -> Vec<String> {
     (0..count).map(|number| format!("text {number}")).collect()
+}
+
+/// Embeds as a caller does who is let out at once.
+async fn embed(endpoint: &Endpoint, texts: &[String]) -> Result<Embeddings, ModelError> {
+    let Admission::Now(place) = endpoint.admit(endpoint.embed_demand(texts)) else {
+        panic!("nothing is limited yet")
+    };
+    endpoint.embed(texts, place).await
 }
 
 #[tokio::test]
@@ -14,7 +22,7 @@ async fn vectors_come_in_the_order_of_the_texts() {
     let server = Server::start(vec![plain("200 OK", "", body)]).await;
     let models = server.models();
     let endpoint = models.resolve(Some("openai/text-embedding-3-small")).expect("known");
-    let done = endpoint.embed(&texts(2)).await.expect("fine");
+    let done = embed(&endpoint, &texts(2)).await.expect("fine");
     assert_eq!(done.vectors, [[1.0, 2.0], [3.0, 4.0]]);
     assert_eq!(done.space, "openai/text-embedding-3-small@2");
     assert_eq!((done.usage.input, done.usage.cost_microdollars), (1_000_000, Some(20_000)));
@@ -36,7 +44,7 @@ async fn vectors_that_do_not_fit_are_refused() {
     ] {
         let server = Server::start(vec![plain("200 OK", "", body)]).await;
         let endpoint = server.models().resolve(Some("openai/text-embedding-3-small"));
-        let error = endpoint.expect("known").embed(&texts(2)).await.expect_err(body);
+        let error = embed(&endpoint.expect("known"), &texts(2)).await.expect_err(body);
         assert!(matches!(error, ModelError::BrokenStream { .. }), "{body}: {error}");
     }
 }
@@ -46,13 +54,13 @@ async fn what_has_no_vectors_says_so() {
     let server = Server::start(vec![plain("500 x", "", "")]).await;
     let models = server.models_with(ModelOptions { attempts_max: 2, ..options() });
     let claude = models.resolve(Some("anthropic/claude-haiku-4-5")).expect("known");
-    let error = claude.embed(&texts(1)).await.expect_err("none");
+    let error = embed(&claude, &texts(1)).await.expect_err("none");
     assert!(error.to_string().contains("openai/text-embedding-3-small"), "{error}");
     let endpoint = models.resolve(Some("openai/text-embedding-3-small")).expect("known");
-    assert!(matches!(endpoint.embed(&[]).await, Err(ModelError::BadRequest { .. })));
+    assert!(matches!(embed(&endpoint, &[]).await, Err(ModelError::BadRequest { .. })));
     let empty = [String::new()];
-    assert!(matches!(endpoint.embed(&empty).await, Err(ModelError::BadRequest { .. })));
+    assert!(matches!(embed(&endpoint, &empty).await, Err(ModelError::BadRequest { .. })));
     assert_eq!(server.count(), 0);
-    endpoint.embed(&texts(1)).await.expect_err("it fails");
+    embed(&endpoint, &texts(1)).await.expect_err("it fails");
     assert_eq!(server.count(), 2, "what is safe is tried again");
 }

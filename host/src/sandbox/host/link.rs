@@ -146,8 +146,11 @@ fn is_linked_version(bare: &str, version: &str) -> bool {
     }
 }
 
+/// The line of the contract, of tools and of agents, that this host links and calls.
+pub(crate) const CONTRACT_LINE: &str = "0.1.";
+
 /// Whether a version is a release of a line, like 0.2.6 of `0.2.`.
-fn is_release(version: &str, line: &str) -> bool {
+pub(crate) fn is_release(version: &str, line: &str) -> bool {
     version.strip_prefix(line).is_some_and(|patch| patch.parse::<u32>().is_ok())
 }
 
@@ -270,7 +273,9 @@ fn offered_by(name: &str) -> &'static str {
     let package = bare.split('/').next().unwrap_or(bare);
     let known = OFFERED.contains(&bare) || OFFERED_0_3.contains(&bare);
     match package {
-        "aos:agent" | "aos:tool" if !is_release(name.split('@').nth(1).unwrap_or(""), "0.1.") => {
+        "aos:agent" | "aos:tool"
+            if !is_release(name.split('@').nth(1).unwrap_or(""), CONTRACT_LINE) =>
+        {
             "a host with that version of the contract: this one has 0.1"
         }
         "aos:agent" => "an agent's host: it exports no `aos:agent/program`, so it is no agent",

@@ -41,7 +41,7 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
     known
         .into_iter()
         .map(|candidate| (cut(candidate), candidate))
-        .filter(|(short, _)| likeness(&name, short) >= LIKENESS_MIN)
+        .filter(|(short, _)| likeness(&name, short) >= LIKENESS_MIN || is_slip(&name, short))
         .min_by(|(a, _), (b, _)| {
             let edits = edits(&name, a).cmp(&edits(&name, b));
             edits.then_with(|| likeness(&name, b).total_cmp(&likeness(&name, a)))
@@ -58,6 +58,11 @@ fn last(text: &str) -> &str {
 fn likeness(name: &str, candidate: &str) -> f64 {
     let parts = strsim::jaro_winkler(last(name), last(candidate)) * 0.95;
     strsim::jaro_winkler(name, candidate).max(parts)
+}
+
+/// Whether one letter is wrong, or two are swapped: short names are little alike then.
+fn is_slip(name: &str, candidate: &str) -> bool {
+    name.chars().count() > 2 && strsim::osa_distance(name, candidate) == 1
 }
 
 /// How many letters are wrong, missing, too many or swapped: of two that are alike, the one that

@@ -15,6 +15,8 @@ pub(super) struct Meter {
     pub(super) wasted: Amounts,
     pub(super) reserved: Amounts,
     pub(super) wall_ns: u64,
+    /// Its limit on one request is the usual one of agents: one of a scope above replaces it.
+    pub(super) usual_request: bool,
     /// Its agent is there.
     pub(super) live: bool,
     /// Meters and calls that hang on it.
@@ -32,6 +34,7 @@ impl Meter {
             wasted: Amounts::default(),
             reserved: Amounts::default(),
             wall_ns: 0,
+            usual_request: false,
             live: false,
             held: 0,
         }

@@ -107,13 +107,16 @@ impl Ledger {
         let least = need.least();
         let mut output = need.output_tokens_most;
         let mut worst: Option<(Opens, MeterId, Exhausted)> = None;
+        let is_set_above = self.has_request_limit_above(own);
         let mut next = Some(own);
         while let Some(id) = next {
             let width = self.width;
             let meter = self.meter_mut(id);
             meter.window.slide(width, now);
             next = meter.parent;
-            output = output.min(request_room(meter, need).map_err(Obstacle::Never)?);
+            if !(is_set_above && meter.usual_request) {
+                output = output.min(request_room(meter, need).map_err(Obstacle::Never)?);
+            }
             let extra = promised.filter(|(at, _)| *at == id).map_or(Amounts::default(), |p| p.1);
             for gauge in gauges(meter, least, extra) {
                 match gauge.room(meter, width) {
@@ -133,6 +136,19 @@ impl Ledger {
             Some((_, id, why)) => Err(Obstacle::Wait(id, why)),
             None => Ok(Plan { output_tokens_max: output, reserved: need.amounts(output) }),
         }
+    }
+
+    /// The least limit on one request that holds here: a usual one of agents does not where one is
+    /// set above.
+    pub(crate) fn request_limit(&self, own: MeterId) -> Option<u64> {
+        let is_set_above = self.has_request_limit_above(own);
+        let meters = self.chain(own).map(|id| self.meter(id));
+        let holds = meters.filter(|meter| !(is_set_above && meter.usual_request));
+        holds.filter_map(|meter| meter.limits.request_tokens).min()
+    }
+
+    fn has_request_limit_above(&self, own: MeterId) -> bool {
+        self.chain(own).skip(1).any(|id| self.meter(id).limits.request_tokens.is_some())
     }
 }
 

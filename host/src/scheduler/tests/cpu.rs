@@ -184,6 +184,33 @@ fn a_cpu_share_is_kept() {
 }
 
 #[test]
+fn a_cpu_share_holds_for_an_agent_and_all_below_it() {
+    let mut world = machine(1);
+    let below = |pid, parent| Admission { parent: Some(Pid(parent)), ..admission(pid, 50) };
+    world.admit(Admission { cpu_share_permille: Some(300), ..admission(1, 50) });
+    world.admit(below(2, 1));
+    world.admit(below(3, 2));
+    for pid in 1..=3 {
+        ready(&mut world, pid);
+    }
+    let ran = run(&mut world, 10_000);
+    let all: u64 = ran.values().sum();
+    assert!((2_900..=3_200).contains(&all), "{ran:?}");
+    // Their own may be less, and beside them others have theirs.
+    world.admit(below(4, 1));
+    world.admit(Admission { cpu_share_permille: Some(500), ..admission(5, 50) });
+    world.admit(Admission { cpu_share_permille: Some(100), ..below(6, 5) });
+    for pid in 4..=6 {
+        ready(&mut world, pid);
+    }
+    let ran = run(&mut world, 10_000);
+    let of = |pids: &[u64]| -> u64 { pids.iter().filter_map(|pid| ran.get(pid)).sum() };
+    assert!((2_900..=3_200).contains(&of(&[1, 2, 3, 4])), "{ran:?}");
+    assert!((4_900..=5_200).contains(&of(&[5, 6])), "{ran:?}");
+    assert!((900..=1_100).contains(&of(&[6])), "{ran:?}");
+}
+
+#[test]
 fn the_least_urgent_gets_its_turn_within_its_patience() {
     let mut world = machine(1);
     world.admit(admission(1, 0));

@@ -20,6 +20,7 @@
 //! | `count N` | N turns of the model, each a page more; returns what it said |
 //! | `step-offering TOOL` | offers the model a tool |
 //! | `complete BYTES` | sends the model so much, apart from the context |
+//! | `embed COUNT BYTES` | so many texts of so many bytes into vectors, says how many there are |
 //! | `append BYTES COUNT` | appends pages until one is refused |
 //! | `result-without-call`, `system-late`, `free-twice` | breaks the context's rules |
 //! | `call TOOL JSON`, `call-all COUNT TOOL JSON` | calls tools, many at once |

@@ -15,6 +15,7 @@ pub fn run(what: &str, arguments: &[&str], rest: &str) -> Outcome {
             step(&Options { tools, ..options() })
         }),
         ("complete", [bytes]) => complete(size(bytes)),
+        ("embed", [count, bytes]) => embed(size(count), size(bytes)),
         ("call", [tool, ..]) => Ok(told(toolbox::call(&invocation(tool, after(rest, 1))))),
         ("call-all", [count, tool, ..]) => Ok(call_all(size(count), tool, after(rest, 2))),
         _ => return None,
@@ -75,6 +76,12 @@ fn complete(bytes: usize) -> Result<String, String> {
     let parts = vec![Part::Content(Content::Text("c".repeat(bytes)))];
     let reply = model::complete(&[Message { role: Role::User, parts }], &options());
     reply.map(|reply| format!("{:?}", reply.usage)).map_err(|error| format!("{error:?}"))
+}
+
+fn embed(count: usize, bytes: usize) -> Result<String, String> {
+    let found = model::embed(&vec!["e".repeat(bytes); count]);
+    let told = |(space, vectors): (String, Vec<Vec<f32>>)| format!("{} in {space}", vectors.len());
+    found.map(told).map_err(|error| format!("{error:?}"))
 }
 
 fn invocation(tool: &str, arguments: &str) -> Invocation {

@@ -34,24 +34,29 @@ pub(super) enum Failed {
 
 impl From<io::Error> for Failed {
     fn from(error: io::Error) -> Self {
-        Self::Told(error)
+        // `access` is the gate's word: what the system does not let this user do is told otherwise,
+        // since no grant would help.
+        match Errno::from_io_error(&error) {
+            Some(Errno::ACCESS) => Self::Told(Errno::PERM.into()),
+            Some(_) | None => Self::Told(error),
+        }
     }
 }
 
 impl From<Errno> for Failed {
     fn from(error: Errno) -> Self {
-        Self::Told(error.into())
+        io::Error::from(error).into()
     }
 }
 
 impl From<Refusal<io::Error>> for Failed {
     fn from(refused: Refusal<io::Error>) -> Self {
         match refused {
-            Refusal::Denied(_) => Errno::ACCESS.into(),
+            Refusal::Denied(_) => Self::Told(Errno::ACCESS.into()),
             Refusal::Limit(limit) => Self::Trap(limit.into()),
             // What cannot be journaled does not happen, and the guest must not go on as if it had.
             Refusal::Journal(error) => Self::Trap(wasmtime::Error::new(error)),
-            Refusal::Effect(error) => Self::Told(error),
+            Refusal::Effect(error) => error.into(),
         }
     }
 }
@@ -328,7 +333,8 @@ impl Handle {
             }
             Held::Outside(_) => {
                 let refused = self.locate("/", Follow::No, operation.mode()).await;
-                return Err(refused.err().unwrap_or_else(|| Errno::ACCESS.into()));
+                let denied = || Failed::Told(Errno::ACCESS.into());
+                return Err(refused.err().unwrap_or_else(denied));
             }
         };
         let request = OpenFileRequest { real, operation, rules: self.gate.authority().files() };
