@@ -1,6 +1,7 @@
 //! The daemon and the commands that find it: one host a store, alone with its user, through its
 //! whole life.
 
+mod authority;
 mod bad_input;
 mod commands;
 mod durable;

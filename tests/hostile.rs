@@ -21,6 +21,7 @@ mod quantities;
 mod races;
 mod rebinding;
 mod schemas;
+mod secrets;
 mod verdicts;
 
 pub use house::guest_path;

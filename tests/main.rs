@@ -22,6 +22,7 @@ mod hostile;
 mod languages;
 mod newcomer;
 mod pager;
+mod policy;
 mod store;
 mod supply;
 mod support;

@@ -11,3 +11,5 @@ pub mod grant;
 pub mod keyvalue;
 pub mod names;
 pub mod network;
+pub mod secrets;
+pub mod tools;

@@ -13,6 +13,7 @@ mod contract;
 mod dev;
 mod doctor;
 mod exit;
+mod explain;
 mod input;
 mod inspect;
 mod logs;
@@ -20,11 +21,14 @@ mod man;
 mod new;
 mod operate;
 mod plugin;
+mod policy;
 mod ps;
 mod quota;
+mod record;
 mod render;
 mod replay;
 mod run;
+mod secret;
 mod serve;
 mod signals;
 mod simulate;
@@ -102,6 +106,8 @@ enum Command {
     New(new::NewArgs),
     /// Say whether this host is as it should be; with --attack, whether its barriers hold
     Doctor(doctor::DoctorArgs),
+    /// Say why the last denial of a run happened, and the one line that would allow it
+    Explain(explain::ExplainArgs),
     /// Build the project in a folder into one plugin, by its language's own toolchain
     Build(build::BuildArgs),
     /// Build and run the project in this folder, again on each save
@@ -123,6 +129,12 @@ enum Command {
     /// Put documents of agents in, and find them again by words or vectors
     #[command(subcommand)]
     Storage(storage::StorageCommand),
+    /// Read policies: what a file allows, what a level means, what two files differ in
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
+    /// Keep values that plugins use at some hosts and never see
+    #[command(subcommand)]
+    Secret(secret::SecretCommand),
     /// Look at or clear the compiled components
     #[command(subcommand)]
     Cache(cache::CacheCommand),
@@ -258,6 +270,7 @@ fn dispatch(cli: Cli) -> Result<Code, Failure> {
         Command::New(arguments) => new::new(&arguments),
         Command::Plugin(command) => block_on(plugin::plugin(&config, command)),
         Command::Doctor(arguments) => block_on(doctor::doctor(&config, &arguments)),
+        Command::Explain(arguments) => block_on(explain::explain(&config, &arguments)),
         Command::Build(arguments) => block_on(build::build(&config, &arguments)),
         Command::Dev(arguments) => dev::dev(&config, &arguments),
         Command::Test(arguments) => block_on(contract::test(&config, arguments)),
@@ -265,6 +278,8 @@ fn dispatch(cli: Cli) -> Result<Code, Failure> {
         Command::Audit(command) => block_on(audit::audit(&config, command)),
         Command::Store(command) => block_on(store::store(&config, command)),
         Command::Storage(command) => block_on(storage::storage(&config, command)),
+        Command::Policy(command) => policy::policy(&config, &command),
+        Command::Secret(command) => secret::secret(&config, &command),
         Command::Cache(command) => cache::cache(&config, &command),
         Command::Context(command) => block_on(context::context(&config, &command)),
         Command::Simulate(arguments) => simulate::run(&arguments),

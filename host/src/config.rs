@@ -5,6 +5,8 @@ pub mod agent;
 pub mod anchor;
 pub mod host;
 pub mod plugins;
+pub mod policy;
+pub mod secrets;
 pub mod supply;
 pub mod team;
 
@@ -151,6 +153,28 @@ impl LimitsTable {
             ("http_body", bytes(self.http_body)),
         ];
         each.into_iter().find_map(|(key, zero)| zero.then_some(key))
+    }
+
+    /// These limits where they are set, those of `other` elsewhere.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            memory: self.memory.or(other.memory),
+            // Who sets a time for all means computing too, and not what another file says of it.
+            cpu: self.cpu.or(if self.timeout.is_some() { None } else { other.cpu }),
+            timeout: self.timeout.or(other.timeout),
+            output: self.output.or(other.output),
+            stdio: self.stdio.or(other.stdio),
+            host_call: self.host_call.or(other.host_call),
+            handles: self.handles.or(other.handles),
+            tasks: self.tasks.or(other.tasks),
+            open_files: self.open_files.or(other.open_files),
+            random: self.random.or(other.random),
+            http_fields: self.http_fields.or(other.http_fields),
+            http_body: self.http_body.or(other.http_body),
+            rows: self.rows.or(other.rows),
+            load: self.load.or(other.load),
+        }
     }
 
     /// These limits where they are set, `limits` elsewhere.
@@ -312,6 +336,7 @@ impl Config {
         paths.extend(self.plugin_path.iter().cloned());
         // Also when this run writes to another store: what is there was written by others.
         paths.push(self.state_folder.clone());
+        paths.extend(secrets::credentials_folder());
         if let StoreUrl::Sqlite(store) = &self.store {
             for ending in ["", "-wal", "-shm", "-journal", "-daemon"] {
                 let mut path = store.clone().into_os_string();

@@ -39,7 +39,8 @@ mod tests;
 
 pub use crate::storage::{ChainId, Digest, PackedBody};
 pub use anchor::{
-    Proof, PublicKey, SIGNED_HEADS_MAX, SignedHead, SigningKey, prove, read_signed_heads, sign_head,
+    Proof, PublicKey, SIGNED_HEADS_MAX, SignedHead, SigningKey, prove, read_signed_heads, seed_at,
+    sign_head,
 };
 pub use chain::{Chain, Seq};
 pub use copy::{Copied, CopyError, copy};

@@ -346,6 +346,10 @@ impl Kernel {
         let call = session.accept_call(tool.definition(), &text, origin).await?;
         let program = &session.plugin.program;
         let name = &tool.definition().name;
+        if let Err(fault) = session.let_call(&call, name).await {
+            session.settle(&call, name, Some(&fault), crate::types::Usage::default()).await?;
+            return Err(fault);
+        }
         let mut setup = session.setup(&call).await?;
         setup.turn = turn;
         if let Some(timeout) = timeout {

@@ -48,7 +48,7 @@ impl fmt::Debug for ComponentHash {
 }
 
 /// Who lacks the grant that an effect needed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MissingIn {
     /// The plugin's manifest does not ask for it.

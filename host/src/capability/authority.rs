@@ -4,6 +4,8 @@ use crate::capability::files::FileRules;
 use crate::capability::grant::{Ask, AskPattern, Capability, Grant, GrantError, Scope};
 use crate::capability::names::NamePattern;
 use crate::capability::network::pattern::{HttpPattern, SocketPattern};
+use crate::capability::secrets::SecretPattern;
+use crate::capability::tools::ToolRules;
 use crate::types::{Denial, MissingIn};
 
 /// The grants that are in force for one plugin, sorted by what they are for.
@@ -18,7 +20,10 @@ pub struct Authority {
     env: Vec<NamePattern>,
     config: Vec<NamePattern>,
     keyvalue: Vec<NamePattern>,
+    secrets: Vec<SecretPattern>,
+    secret_names: Vec<NamePattern>,
     tool: Vec<NamePattern>,
+    tools: ToolRules,
     model: Vec<NamePattern>,
     spawn: Vec<NamePattern>,
 }
@@ -55,6 +60,12 @@ impl Authority {
                 Scope::Env(name) => authority.env.push(name),
                 Scope::Config(name) => authority.config.push(name),
                 Scope::KeyValue(name) => authority.keyvalue.push(name),
+                Scope::Secret(secret) => {
+                    authority.secret_names.push(secret.name.parse()?);
+                    // Without the request, what is granted would be nothing.
+                    authority.net.push(secret.place.clone());
+                    authority.secrets.push(secret);
+                }
                 Scope::Tool(name) => authority.tool.push(name),
                 Scope::Model(name) => authority.model.push(name),
                 Scope::Spawn(name) => authority.spawn.push(name),
@@ -78,10 +89,22 @@ impl Authority {
                 | Scope::Udp(_)
                 | Scope::Env(_)
                 | Scope::Config(_)
-                | Scope::KeyValue(_) => {}
+                | Scope::KeyValue(_)
+                | Scope::Secret(_) => {}
             }
         }
         authority
+    }
+
+    /// The same, with what a policy says of tools.
+    #[must_use]
+    pub fn with_tools(self, tools: ToolRules) -> Self {
+        Self { tools, ..self }
+    }
+
+    /// What a policy says of tools.
+    pub fn tools(&self) -> &ToolRules {
+        &self.tools
     }
 
     /// What the manifest asks for; none when there is no manifest.
@@ -109,12 +132,18 @@ impl Authority {
         &self.udp
     }
 
+    /// The secrets, and the requests in which they may go out.
+    pub fn secrets(&self) -> &[SecretPattern] {
+        &self.secrets
+    }
+
     /// The name patterns of a capability that goes by names; nothing for the others.
     pub fn names(&self, capability: Capability) -> &[NamePattern] {
         match capability {
             Capability::Env => &self.env,
             Capability::Config => &self.config,
             Capability::KeyValue => &self.keyvalue,
+            Capability::Secret => &self.secret_names,
             Capability::Tool => &self.tool,
             Capability::Model => &self.model,
             Capability::Spawn => &self.spawn,
@@ -181,7 +210,9 @@ fn remedy(capability: Capability, target: &str) -> String {
     let flag = capability.flag();
     match capability {
         Capability::Read | Capability::Write => format!("`{flag} HOST_FOLDER:{target}`"),
-        Capability::Net | Capability::Tcp | Capability::Udp => format!("`{flag} '{target}'`"),
+        Capability::Net | Capability::Tcp | Capability::Udp | Capability::Secret => {
+            format!("`{flag} '{target}'`")
+        }
         Capability::Config => format!("`{flag} {target}=VALUE`"),
         Capability::Tool => {
             let plugin = target.split("__").next().unwrap_or(target);

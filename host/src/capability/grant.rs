@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use crate::capability::names::NamePattern;
 use crate::capability::network::pattern::{HttpPattern, SocketPattern};
+use crate::capability::secrets::{SecretPattern, check_name};
 
 /// What can be granted, one word each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -26,6 +27,8 @@ pub enum Capability {
     Config,
     /// A bucket of the plugin's own key-value store.
     KeyValue,
+    /// A secret, at some hosts.
+    Secret,
     /// A tool, by the name under which an agent sees it.
     Tool,
     /// A model.
@@ -36,7 +39,7 @@ pub enum Capability {
 
 impl Capability {
     /// All of them, for help texts and parsers.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Read,
         Self::Write,
         Self::Net,
@@ -45,6 +48,7 @@ impl Capability {
         Self::Env,
         Self::Config,
         Self::KeyValue,
+        Self::Secret,
         Self::Tool,
         Self::Model,
         Self::Spawn,
@@ -61,6 +65,7 @@ impl Capability {
             Self::Env => "env",
             Self::Config => "config",
             Self::KeyValue => "keyvalue",
+            Self::Secret => "secret",
             Self::Tool => "tool",
             Self::Model => "model",
             Self::Spawn => "spawn",
@@ -78,6 +83,7 @@ impl Capability {
             Self::Env => "--allow-env",
             Self::Config => "--set-config",
             Self::KeyValue => "--allow-keyvalue",
+            Self::Secret => "--secret",
             Self::Tool => "--plugin",
             Self::Model => "--model",
             Self::Spawn => "--allow-spawn",
@@ -180,6 +186,8 @@ pub enum Scope {
     Config(NamePattern),
     /// Buckets that match.
     KeyValue(NamePattern),
+    /// A secret, in the requests that match, which are granted with it.
+    Secret(SecretPattern),
     /// Tools that match, as `files__*`.
     Tool(NamePattern),
     /// Models that match, as `anthropic/*`.
@@ -204,6 +212,7 @@ impl Scope {
             Capability::Env => Self::Env(pattern.parse()?),
             Capability::Config => Self::Config(pattern.parse()?),
             Capability::KeyValue => Self::KeyValue(pattern.parse()?),
+            Capability::Secret => Self::Secret(pattern.parse()?),
             Capability::Tool => Self::Tool(pattern.parse()?),
             Capability::Model => Self::Model(pattern.parse()?),
             Capability::Spawn => Self::Spawn(pattern.parse()?),
@@ -223,6 +232,7 @@ impl Scope {
             Self::Env(_) => Capability::Env,
             Self::Config(_) => Capability::Config,
             Self::KeyValue(_) => Capability::KeyValue,
+            Self::Secret(_) => Capability::Secret,
             Self::Tool(_) => Capability::Tool,
             Self::Model(_) => Capability::Model,
             Self::Spawn(_) => Capability::Spawn,
@@ -330,6 +340,10 @@ impl FromStr for Ask {
         }
         let pattern = if pattern == "*" {
             AskPattern::Anything
+        } else if capability == Capability::Secret {
+            // At which hosts it is used, what it asks of the network says.
+            check_name(pattern)?;
+            AskPattern::Name(pattern.parse()?)
         } else {
             match Scope::parse(capability, pattern)? {
                 Scope::Read(root) | Scope::Write(root) if pattern.starts_with('/') => {
@@ -341,6 +355,7 @@ impl FromStr for Ask {
                     )));
                 }
                 Scope::Net(pattern) => AskPattern::Http(pattern),
+                Scope::Secret(secret) => AskPattern::Http(secret.place),
                 Scope::Tcp(pattern) | Scope::Udp(pattern) => AskPattern::Socket(pattern),
                 Scope::Env(name)
                 | Scope::Config(name)

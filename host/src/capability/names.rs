@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::capability::authority::Authority;
 use crate::capability::gate::Request;
 use crate::capability::grant::{AskPattern, Capability, GrantError};
@@ -64,6 +66,19 @@ impl fmt::Display for NamePattern {
     }
 }
 
+impl Serialize for NamePattern {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for NamePattern {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 /// A wish for something that has a name.
 #[derive(Clone, Copy, Debug)]
 pub struct NameRequest<'a> {
@@ -85,6 +100,11 @@ impl<'a> NameRequest<'a> {
     /// To open a bucket of the plugin's own key-value store.
     pub fn bucket(name: &'a str) -> Self {
         Self { capability: Capability::KeyValue, name }
+    }
+
+    /// To hold the placeholder of a secret.
+    pub fn secret(name: &'a str) -> Self {
+        Self { capability: Capability::Secret, name }
     }
 
     /// To call a tool, by the name under which an agent sees it.
@@ -132,6 +152,9 @@ impl<'a> Request for NameRequest<'a> {
             AskPattern::Path(_) | AskPattern::Http(_) | AskPattern::Socket(_) => false,
         };
         authority.decide(self.capability, granted, asked, || self.name.to_owned())?;
+        if self.capability == Capability::Tool {
+            authority.tools().check(self.name)?;
+        }
         Ok(self.name)
     }
 }

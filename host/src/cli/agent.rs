@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::arguments::LimitArgs;
+use super::arguments::{GrantArgs, LimitArgs};
 use super::exit::{Code, Failure};
 use super::run::Format;
 use super::signals::Signals;
 use super::{input, terminal};
 use crate::config::agent::{AgentSpec, SpecError, agent_options};
+use crate::config::secrets::Vault;
 use crate::config::{Config, Time};
 use crate::kernel::agents::Agents;
 use crate::kernel::{Kernel, SessionOptions};
@@ -143,8 +144,10 @@ impl AgentArgs {
         &self,
         program: &str,
         options: &SessionOptions,
-        limits: &LimitArgs,
+        (grants, limits): (&GrantArgs, &LimitArgs),
     ) -> Result<AgentSpec, Failure> {
+        let policy = grants.policy()?;
+        let quotas = policy.as_ref().map(|policy| policy.quotas).unwrap_or_default();
         let task = self.task.as_deref().ok_or_else(|| {
             Failure::usage(format!("{program} is an agent: give it a task with --task"))
         })?;
@@ -159,16 +162,20 @@ impl AgentArgs {
             spawn: self.allow_spawn.clone(),
             allow: options.grants.iter().map(|(_, text)| text.clone()).collect(),
             deny_path: options.denied_paths.clone(),
-            limits: limits.table(),
-            max_tokens: self.max_tokens,
-            max_calls: self.max_calls,
-            max_microdollars: self.max_cost,
+            permission_level: policy.as_ref().map(|policy| policy.level),
+            read_only: policy.as_ref().is_some_and(|policy| policy.read_only),
+            allow_tools: policy.iter().flat_map(|policy| policy.allow_tools.clone()).collect(),
+            deny_tools: policy.iter().flat_map(|policy| policy.deny_tools.clone()).collect(),
+            limits: limits.table().or(policy.map(|policy| policy.limits).unwrap_or_default()),
+            max_tokens: self.max_tokens.or(quotas.max_tokens),
+            max_calls: self.max_calls.or(quotas.max_calls),
+            max_microdollars: self.max_cost.or(quotas.max_microdollars),
             request_tokens: self.request_tokens,
             window_tokens: self.window_tokens,
             window_calls: self.window_calls,
             owner: self.owner,
-            max_time: self.max_time,
-            cpu_percent: self.cpu,
+            max_time: self.max_time.or(quotas.max_time),
+            cpu_percent: self.cpu.or(quotas.cpu_percent),
             context_tokens: self.context_budget,
             tokenizer: self.tokenizer.unwrap_or_default(),
             no_auto_recall: self.no_auto_recall,
@@ -200,13 +207,24 @@ impl From<SpecError> for Failure {
     }
 }
 
-/// The models of this host: the built-in table, keys from the environment.
+/// The models of this host: the built-in table, keys from the environment or the kept secrets.
 ///
 /// # Errors
 /// When the configuration describes a provider that cannot be.
 pub fn models(config: &Config) -> Result<Models, Failure> {
+    let vault = Vault::of(config);
+    let environment = std::sync::Arc::new(move |name: &str| {
+        let set = std::env::var(name).ok().filter(|value| !value.is_empty()).map(Into::into);
+        set.or_else(|| match vault.value(name) {
+            Ok(value) => value,
+            Err(error) => {
+                tracing::warn!("{name} is not read from the secrets: {error}");
+                None
+            }
+        })
+    });
     let options = ModelOptions { providers: config.providers.clone(), ..ModelOptions::default() };
-    Models::new(options, Models::process_environment()).map_err(|error| {
+    Models::new(options, environment).map_err(|error| {
         let what = match error {
             ModelError::BadRequest { reason, .. } => reason,
             other => other.to_string(),

@@ -7,6 +7,8 @@ use clap::Args;
 use super::exit::Failure;
 use crate::capability::grant::{Capability, Grant, Scope};
 use crate::capability::names::NamePattern;
+use crate::config::policy::{Level, Policy, settled, tool_rules};
+use crate::config::secrets::{KEY_VARIABLE, VARIABLE_PREFIX};
 use crate::config::{Bytes, Config, LimitsTable, Time, ZERO};
 use crate::kernel::{HASH_CHARS_MIN, SessionOptions};
 use crate::sandbox::plain::nearest;
@@ -43,9 +45,15 @@ pub struct GrantArgs {
     /// Let it use a bucket of its own key-value store
     #[arg(long, value_name = "BUCKET")]
     allow_keyvalue: Vec<String>,
+    /// Let it use a secret at some hosts, without seeing it: NAME@https://HOST
+    #[arg(long, value_name = "NAME@PLACE")]
+    secret: Vec<String>,
     /// Any grant in the grammar [PLUGIN@]capability:pattern
     #[arg(long, value_name = "GRANT")]
     allow: Vec<String>,
+    /// Grants, limits and tools from a policy file; flags come on top, within its level
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
     /// Freeze its clocks
     #[arg(long)]
     no_clock: bool,
@@ -114,10 +122,21 @@ impl GrantArgs {
             &self.allow_env,
             &self.set_config,
             &self.allow_keyvalue,
+            &self.secret,
             &self.allow,
         ];
-        let ambient = self.no_clock || self.no_random;
+        let ambient = self.no_clock || self.no_random || self.policy.is_some();
         ambient || !self.deny_path.is_empty() || texts.iter().any(|texts| !texts.is_empty())
+    }
+}
+
+impl GrantArgs {
+    /// The policy that was named.
+    ///
+    /// # Errors
+    /// One sentence that names the file, the line and what would be right.
+    pub fn policy(&self) -> Result<Option<Policy>, Failure> {
+        self.policy.as_deref().map(Policy::load).transpose().map_err(Failure::usage)
     }
 }
 
@@ -160,11 +179,14 @@ pub fn session_options(
         };
         return Err(Failure::usage(format!("{flag} is 0; {ZERO}")));
     }
+    let policy = grants.policy()?;
+    let limits = limits.or(policy.as_ref().map(|p| p.limits.clone()).unwrap_or_default());
     let mut options = SessionOptions {
         denied_paths: config
             .denied_paths
             .iter()
             .chain(&grants.deny_path)
+            .chain(policy.iter().flat_map(|policy| &policy.deny_path))
             .cloned()
             // What the host itself trusts is in no grant, whatever folder it lies in.
             .chain(config.own_paths())
@@ -173,7 +195,7 @@ pub fn session_options(
         ambient: Ambient { clock: !grants.no_clock, random: !grants.no_random },
         ..SessionOptions::default()
     };
-    for text in config.grants.iter().chain(&grants.allow) {
+    for text in &grants.allow {
         let grant: Grant = text.parse().map_err(Failure::usage)?;
         options.grants.push((grant, text.clone()));
     }
@@ -184,29 +206,50 @@ pub fn session_options(
         (Capability::Tcp, &grants.allow_tcp),
         (Capability::Udp, &grants.allow_udp),
         (Capability::KeyValue, &grants.allow_keyvalue),
+        (Capability::Secret, &grants.secret),
     ];
     for (capability, patterns) in by_capability {
         for pattern in patterns {
             give(&mut options, capability, pattern)?;
         }
     }
+    give_values(&mut options, grants)?;
+    if let Some(policy) = &policy {
+        options.tools =
+            tool_rules(&policy.allow_tools, &policy.deny_tools).map_err(Failure::usage)?;
+        let given = policy.grants().map_err(Failure::usage)?;
+        let all = given.into_iter().chain(options.grants).collect();
+        options.grants = policy.settle(all).map_err(Failure::usage)?;
+    }
+    // The configuration's own are for everything that runs here, whatever the level.
+    for text in config.grants.iter().rev() {
+        let grant: Grant = text.parse().map_err(Failure::usage)?;
+        let read_only = policy.as_ref().is_some_and(|policy| policy.read_only);
+        let own = settled(Level::Admin, read_only, (grant, text.clone()));
+        options.grants.insert(0, own.map_err(Failure::usage)?);
+    }
+    granted_environment(&mut options);
+    Ok(options)
+}
+
+/// Variables and configuration values, which are granted by being given.
+fn give_values(options: &mut SessionOptions, grants: &GrantArgs) -> Result<(), Failure> {
     for text in &grants.allow_env {
         let (name, value) = match text.split_once('=') {
             Some((name, value)) => (name, Some(value)),
             None => (text.as_str(), None),
         };
-        give(&mut options, Capability::Env, name)?;
+        give(options, Capability::Env, name)?;
         options.environment.extend(environment(name, value)?);
     }
     for text in &grants.set_config {
         let (key, value) = text
             .split_once('=')
             .ok_or_else(|| Failure::usage(format!("--set-config {text}: write KEY=VALUE")))?;
-        give(&mut options, Capability::Config, key)?;
+        give(options, Capability::Config, key)?;
         options.config.push((key.to_owned(), value.to_owned()));
     }
-    granted_environment(&mut options);
-    Ok(options)
+    Ok(())
 }
 
 /// What the flags name and is not there: words on stderr, since a typo there would go unnoticed.
@@ -271,6 +314,12 @@ fn environment(name: &str, value: Option<&str>) -> Result<Vec<(String, String)>,
         return Ok(vec![(name.to_owned(), value.to_owned())]);
     }
     let pattern: NamePattern = name.parse().map_err(Failure::usage)?;
+    if name.starts_with(VARIABLE_PREFIX) || name == KEY_VARIABLE {
+        return Err(Failure::usage(format!(
+            "--allow-env {name}: it is a secret of the host's; give it with `--secret \
+             NAME@https://HOST`"
+        )));
+    }
     let found = inherited(&pattern);
     if found.is_empty() && pattern.exact().is_some() {
         return Err(Failure::usage(format!(
@@ -294,6 +343,7 @@ fn granted_environment(options: &mut SessionOptions) {
             | Scope::Udp(_)
             | Scope::Config(_)
             | Scope::KeyValue(_)
+            | Scope::Secret(_)
             | Scope::Tool(_)
             | Scope::Model(_)
             | Scope::Spawn(_) => None,
@@ -312,6 +362,8 @@ fn granted_environment(options: &mut SessionOptions) {
 fn inherited(pattern: &NamePattern) -> Vec<(String, String)> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        // Secrets are given by grants of their own, never as what they are.
+        .filter(|(name, _)| !name.starts_with(VARIABLE_PREFIX) && name != KEY_VARIABLE)
         .filter(|(name, _)| pattern.matches(name))
         .collect()
 }

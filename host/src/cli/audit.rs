@@ -15,7 +15,7 @@ use serde_json::json;
 
 pub(super) use self::anchor::{Outside, keep_anchored, signed};
 pub(super) use self::find::agents_chain;
-use self::find::chain_of;
+pub(super) use self::find::chain_of;
 use self::show::ShowArgs;
 pub use self::show::{row_json, row_text};
 use self::verify::VerifyArgs;

@@ -93,7 +93,7 @@ pub async fn spawn(config: &Config, arguments: &SpawnArgs) -> Result<Code, Failu
     // What its own configuration says the host adds itself.
     let bare = Config { grants: Vec::new(), denied_paths: Vec::new(), ..config.clone() };
     let options = session_options(&bare, grants, limits)?;
-    let mut spec = agent.spec(program, &options, limits)?;
+    let mut spec = agent.spec(program, &options, (grants, limits))?;
     let here = std::env::current_dir()
         .map_err(|error| Failure::host(format!("the working directory: {error}")))?;
     anchor(&mut spec, &here).map_err(Failure::usage)?;

@@ -10,6 +10,7 @@ use super::arguments::{GrantArgs, LimitArgs, likely_typos, session_options};
 use super::exit::{Asked, Code, Failure, code_of, command_code};
 use super::signals::{Interrupted, Signals};
 use super::{input, render, terminal};
+use crate::config::secrets::Vault;
 use crate::config::{Config, LimitsTable, plugins};
 use crate::container::manifest::ENDING;
 use crate::kernel::{Fault, Kernel, Session, SessionOptions, Streams};
@@ -45,6 +46,9 @@ pub struct RunArgs {
     /// How the answer is written; what a command prints stays as it is
     #[arg(long, short, value_enum, default_value = "text")]
     output: Format,
+    /// Write the smallest policy that this run needed, within the grants that it has
+    #[arg(long, value_name = "FILE")]
+    record: Option<std::path::PathBuf>,
     /// A folder in which plugins are looked up by name, before the configured ones
     #[arg(long, value_name = "FOLDER")]
     plugin_path: Vec<std::path::PathBuf>,
@@ -69,7 +73,9 @@ impl RunArgs {
 pub async fn run(config: &Config, arguments: RunArgs) -> Result<Code, Failure> {
     if arguments.plugin.ends_with(".toml") && !arguments.plugin.ends_with(ENDING) {
         let limits = arguments.limits.table() != LimitsTable::default();
-        let flags = arguments.calls_a_tool() || arguments.agent.given().is_some();
+        let flags = arguments.calls_a_tool()
+            || arguments.agent.given().is_some()
+            || arguments.record.is_some();
         if flags || limits || arguments.grants.given() {
             let sentence =
                 "describes its agents itself: grants, limits and tasks stand in the file";
@@ -115,6 +121,10 @@ async fn run_in(
         .map_err(|fault| Failure::new(code_of(&fault), format!("{}: {fault}", found.origin)))?;
     let is_command = matches!(plugin.program().kind, Kind::Command(_));
     if matches!(plugin.program().kind, Kind::Agent(_)) {
+        if arguments.record.is_some() {
+            let sentence = "is an agent: --record is for tools and commands";
+            return Err(Failure::usage(format!("{} {sentence}", found.origin)));
+        }
         return agent(config, kernel, found, options, arguments).await;
     }
     if is_command {
@@ -122,6 +132,8 @@ async fn run_in(
             Streams { stdin: Input::Process, stdout: Sink::Stdout, stderr: Sink::Stderr };
     }
     refuse_what_does_not_fit(is_command, found, &arguments)?;
+    let grants = options.grants.iter().map(|(grant, _)| grant);
+    options.secrets = Vault::of(config).values_of(grants).map_err(Failure::usage)?;
     // What is typed in is read before there is a run: whoever types may give up.
     let typed = arguments.input.as_deref().map(input::object).transpose()?;
     let signals = Signals::watch()?;
@@ -129,10 +141,17 @@ async fn run_in(
         true => Failure::from(fault).of_a_command(),
         false => fault.into(),
     })?;
-    if is_command {
-        return command(kernel, session, arguments.arguments, signals).await;
+    let (run, ceiling) = (session.chain().to_string(), session.grants().to_vec());
+    let record = arguments.record.clone();
+    let ran = match is_command {
+        true => command(kernel, session, arguments.arguments, signals).await,
+        false => tool(kernel, session, &arguments, typed, signals).await,
+    };
+    if let Some(file) = &record {
+        // Also of a run that failed: what it was denied stands in it.
+        super::record::write(kernel, file, (&found.name, &run), &ceiling).await?;
     }
-    tool(kernel, session, &arguments, typed, signals).await
+    ran
 }
 
 /// Runs an agent, with its own flags.
@@ -147,8 +166,8 @@ async fn agent(
         let sentence = "is an agent: it takes a --task, and neither a tool nor arguments after --";
         return Err(Failure::usage(format!("{} {sentence}", found.origin)));
     }
-    let RunArgs { plugin, limits, agent, output, .. } = arguments;
-    let spec = agent.spec(&plugin, &options, &limits)?;
+    let RunArgs { plugin, grants, limits, agent, output, .. } = arguments;
+    let spec = agent.spec(&plugin, &options, (&grants, &limits))?;
     let patience = agent.patience.0;
     super::agent::run(config, kernel, spec, options, patience, output).await
 }

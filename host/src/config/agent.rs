@@ -6,8 +6,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::policy::{self, Level};
+use super::secrets::Vault;
 use super::{Config, LimitsTable, Time, ZERO, plugins};
 use crate::capability::grant::{Capability, Grant, Scope};
+use crate::capability::secrets::missing;
 use crate::kernel::agents::{AgentOptions, FindProgram, Held, Holdings, MemoryOptions, Spawn};
 use crate::kernel::{Fault, Kernel, SessionOptions};
 use crate::model::{ModelError, Models};
@@ -38,6 +41,14 @@ pub struct AgentSpec {
     pub allow: Vec<String>,
     /// Paths inside granted roots that stay closed.
     pub deny_path: Vec<PathBuf>,
+    /// How far its grants may go; as far as they say where it is left out.
+    pub permission_level: Option<Level>,
+    /// What is granted to be written is only to be read.
+    pub read_only: bool,
+    /// Its tools, as `files__*`; all of its plugins' where there is none.
+    pub allow_tools: Vec<String>,
+    /// Tools that it may not call, whatever is granted.
+    pub deny_tools: Vec<String>,
     /// Limits of each of its tool calls, and its own memory.
     pub limits: LimitsTable,
     /// Tokens that it and its children may use in all.
@@ -122,10 +133,16 @@ impl AgentSpec {
         }
         let mut options = options;
         options.grants = self.grants(config, &tools, endpoint.name())?;
+        let grants = options.grants.iter().map(|(grant, _)| grant);
+        let secrets = Vault::of(config).values_of(grants);
+        options.secrets = secrets.map_err(|error| SpecError::Usage(error.to_string()))?;
         options.denied_paths = config.denied_paths.clone();
         options.denied_paths.extend(self.deny_path.iter().cloned());
         options.denied_paths.extend(config.own_paths());
-        options.limits = self.limits.clone().over(&config.limits);
+        let level = self.permission_level.map(Level::limits).unwrap_or_default();
+        options.limits = self.limits.clone().or(level).over(&config.limits);
+        options.tools =
+            policy::tool_rules(&self.allow_tools, &self.deny_tools).map_err(SpecError::Usage)?;
         let name = self.name.clone().unwrap_or_else(|| program.alias.clone());
         let holdings = Holdings {
             tools,
@@ -227,9 +244,18 @@ impl AgentSpec {
         let mut grants = Vec::new();
         let mut written: Vec<&String> = config.grants.iter().chain(&self.allow).collect();
         written.dedup();
+        let given = self.permission_level.map(Level::grants).unwrap_or_default();
+        let given: Vec<String> = given.iter().map(|text| (*text).to_owned()).collect();
+        written.extend(&given);
         for text in written {
             let grant = text.parse::<Grant>().map_err(|e| SpecError::Usage(e.to_string()))?;
-            grants.push((grant, text.clone()));
+            // The configuration's own are the host's, for everything that runs on it.
+            let level = match config.grants.contains(text) {
+                true => Level::Admin,
+                false => self.permission_level.unwrap_or(Level::Admin),
+            };
+            let settled = policy::settled(level, self.read_only, (grant, text.clone()));
+            grants.push(settled.map_err(SpecError::Usage)?);
         }
         let tools = tools.iter().map(|held| (Capability::Tool, format!("{}__*", held.alias)));
         let programs = self.spawn.iter().map(|name| (Capability::Spawn, name.clone()));
@@ -237,7 +263,10 @@ impl AgentSpec {
         for (capability, pattern) in tools.chain(programs).chain(model) {
             let scope = Scope::parse(capability, &pattern);
             let scope = scope.map_err(|error| SpecError::Usage(error.to_string()))?;
-            grants.push((Grant { plugin: None, scope }, format!("{capability}:{pattern}")));
+            let given = (Grant { plugin: None, scope }, format!("{capability}:{pattern}"));
+            let level = self.permission_level.unwrap_or(Level::Admin);
+            let settled = policy::settled(level, self.read_only, given);
+            grants.push(settled.map_err(SpecError::Usage)?);
         }
         Ok(grants)
     }
@@ -267,6 +296,11 @@ pub fn agent_options(config: &Config, models: Models) -> AgentOptions {
         plugins::find(name, &folders).map(|found| found.bytes).map_err(|error| error.to_string())
     });
     let mut options = AgentOptions::new(models, find);
+    let vault = Vault::of(config);
+    options.secrets = Arc::new(move |name| match vault.value(name) {
+        Ok(value) => value.ok_or_else(|| missing(name).to_string()),
+        Err(error) => Err(error.to_string()),
+    });
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     options.schedule.workers = u16::try_from(cores).unwrap_or(u16::MAX);
     config.host.over(&mut options);

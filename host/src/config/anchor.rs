@@ -46,7 +46,11 @@ fn below(base: &Path, path: &Path) -> PathBuf {
 }
 
 /// The guest goes on seeing a folder where it would have seen it.
-fn grant(text: &str, base: &Path) -> Result<String, String> {
+/// One grant with its host folder made absolute.
+///
+/// # Errors
+/// One sentence about one that is none.
+pub(super) fn grant(text: &str, base: &Path) -> Result<String, String> {
     let grant: Grant = text.parse().map_err(|error| format!("{error}"))?;
     let (capability, root) = match &grant.scope {
         Scope::Read(root) => (Capability::Read, root),
@@ -57,6 +61,7 @@ fn grant(text: &str, base: &Path) -> Result<String, String> {
         | Scope::Env(_)
         | Scope::Config(_)
         | Scope::KeyValue(_)
+        | Scope::Secret(_)
         | Scope::Tool(_)
         | Scope::Model(_)
         | Scope::Spawn(_) => return Ok(text.to_owned()),

@@ -65,7 +65,7 @@ macro_rules! embedded {
 
 /// The plugins that come with the program.
 pub const EMBEDDED: &[(&str, &[u8])] =
-    embedded!["assistant", "calculator", "files", "http", "javascript", "json", "team"];
+    embedded!["assistant", "calculator", "files", "http", "javascript", "json", "search", "team"];
 
 /// The plugins that are too large for that, and are built where they are used.
 pub const BUILT: &[&str] = &["python"];

@@ -18,7 +18,7 @@ mod key;
 mod proof;
 pub(super) mod tree;
 
-pub use key::{PublicKey, SigningKey};
+pub use key::{PublicKey, SigningKey, seed_at};
 pub use proof::{Proof, prove};
 
 use super::lines::Lines;

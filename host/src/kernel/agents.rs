@@ -34,6 +34,8 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use secrecy::SecretString;
+
 pub use self::checkpoint::{Checkpoint, checkpoints};
 pub use self::memory::Setting;
 pub use self::operate::OperateError;
@@ -49,6 +51,7 @@ use self::recovery::Stopped;
 use super::executor::Executor;
 pub use super::executor::Latency;
 use super::{Fault, Kernel, Parts, Plugin};
+use crate::capability::secrets::missing;
 use crate::model::{Endpoint, Models};
 use crate::pager::{Factor, Tokenizer};
 use crate::sandbox::Ended;
@@ -59,6 +62,10 @@ use crate::types::{LimitHit, Pid};
 /// Finds a program by name, for agents that spawn others: its bytes, or why there is none.
 pub type FindProgram = Arc<dyn Fn(&str) -> Result<Vec<u8>, String> + Send + Sync>;
 
+/// Finds the value of a secret that an agent was granted, when it is started again: or why there is
+/// none, in a sentence without it.
+pub type FindSecret = Arc<dyn Fn(&str) -> Result<SecretString, String> + Send + Sync>;
+
 /// What agents of this host may be and use.
 #[derive(Clone)]
 pub struct AgentOptions {
@@ -68,6 +75,8 @@ pub struct AgentOptions {
     pub models: Models,
     /// Where spawned programs come from.
     pub programs: FindProgram,
+    /// Where secrets of agents that are started again come from: nowhere unless said.
+    pub secrets: FindSecret,
     /// Calls in flight per provider.
     pub model_slots: u32,
     /// How long one call is held back for a provider that says "not now", where its caller names
@@ -113,6 +122,7 @@ impl AgentOptions {
             schedule: Options::default(),
             models,
             programs,
+            secrets: Arc::new(|name| Err(missing(name).to_string())),
             model_slots: 64,
             // As long as a provider may ask for (`pacing::RETRY_MAX`).
             call_patience: Duration::from_secs(600),

@@ -3,12 +3,15 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use secrecy::SecretString;
 use serde_json::json;
 
 use crate::capability::authority::Authority;
 use crate::capability::gate::{Gate, Permit, Refusal};
 use crate::capability::grant::{Capability, Grant};
 use crate::capability::names::NameRequest;
+use crate::capability::secrets::Secrets;
+use crate::capability::tools::{CallRequest, ToolRules};
 use crate::journal::{
     Body, Chain, ChainId, Class, Closing, Journal, JournalError, Opening, Row, RowKind,
 };
@@ -56,6 +59,12 @@ pub struct SessionOptions {
     pub environment: Vec<(String, String)>,
     /// Configuration values; setting one grants it.
     pub config: Vec<(String, String)>,
+    /// Values of the secrets that grants name.
+    pub secrets: Vec<(String, SecretString)>,
+    /// What placeholders of secrets are derived from; a seed of its own where it is left out.
+    pub placeholder_seed: Option<[u8; 32]>,
+    /// Tools that a policy allows and denies.
+    pub tools: ToolRules,
     /// Standard streams.
     pub streams: Streams,
     /// Who is told of progress.
@@ -72,6 +81,7 @@ pub struct Session {
     pub(super) plugin: Arc<Plugin>,
     options: SessionOptions,
     authority: Arc<Authority>,
+    secrets: Arc<Secrets>,
     chain: Chain,
     total: std::sync::Mutex<Usage>,
     denials: std::sync::Mutex<Vec<Denial>>,
@@ -142,6 +152,7 @@ impl Session {
     ) -> Result<Self, Fault> {
         // A grant that cannot be given leaves nothing open behind it.
         let authority = authority_of(&plugin, &options)?;
+        let secrets = secrets_of(&authority, &options)?;
         let program = &plugin.program;
         let written: Vec<String> = options.grants.iter().map(|(_, text)| text.clone()).collect();
         let chain = journal.chain(Opening {
@@ -150,7 +161,7 @@ impl Session {
             host_version: env!("CARGO_PKG_VERSION"),
             grants: &written,
         });
-        Ok(Self::with(authority, chain, plugin, options))
+        Ok(Self::with((authority, secrets), chain, plugin, options))
     }
 
     /// Opens a session that is written down in a chain that is open already: an agent's.
@@ -160,11 +171,12 @@ impl Session {
         options: SessionOptions,
     ) -> Result<Self, Fault> {
         let authority = authority_of(&plugin, &options)?;
-        Ok(Self::with(authority, chain, plugin, options))
+        let secrets = secrets_of(&authority, &options)?;
+        Ok(Self::with((authority, secrets), chain, plugin, options))
     }
 
     fn with(
-        authority: Arc<Authority>,
+        (authority, secrets): (Arc<Authority>, Arc<Secrets>),
         chain: Chain,
         plugin: Arc<Plugin>,
         options: SessionOptions,
@@ -173,6 +185,7 @@ impl Session {
             plugin,
             options,
             authority,
+            secrets,
             chain,
             total: Default::default(),
             denials: Default::default(),
@@ -188,6 +201,11 @@ impl Session {
     /// The chain in which this session is written down.
     pub fn chain(&self) -> ChainId {
         self.chain.id()
+    }
+
+    /// What it was given, each grant with its text.
+    pub fn grants(&self) -> &[(Grant, String)] {
+        &self.options.grants
     }
 
     /// What its calls were denied, at most 64.
@@ -272,6 +290,26 @@ impl Session {
         }
     }
 
+    /// What a policy says of this tool, where it says anything: an agent's own gate was asked.
+    pub(super) async fn let_call(&self, call: &Call, tool: &str) -> Result<(), Fault> {
+        if self.options.tools.is_empty() {
+            return Ok(());
+        }
+        let plugin = self.options.known_as.as_deref().unwrap_or(&self.plugin.program.name);
+        let name = format!("{plugin}__{tool}");
+        let allowed = async |permit: Permit<()>| {
+            permit.spend();
+            Ok::<_, std::convert::Infallible>(())
+        };
+        match call.gate.perform(CallRequest { name: &name }, allowed).await {
+            Ok(()) => Ok(()),
+            Err(Refusal::Denied(denial)) => Err(Fault::Tool(ToolError::Denied(denial))),
+            Err(Refusal::Limit(limit)) => Err(Fault::Ended(Ended::Limit(limit))),
+            Err(Refusal::Journal(error)) => Err(error.into()),
+            Err(Refusal::Effect(never)) => match never {},
+        }
+    }
+
     /// What a call's instance starts from: names that the gate let through, and nothing else.
     pub(super) async fn setup(&self, call: &Call) -> Result<Setup, Fault> {
         let mut setup = self.setup_of(Arc::clone(&call.gate));
@@ -282,6 +320,18 @@ impl Session {
         for name in chosen(&self.authority, Capability::Config, &self.options.config) {
             let request = NameRequest::config(&name.0);
             setup.config.extend(let_through(&call.gate, request, name).await?);
+        }
+        for held in self.secrets.held() {
+            // Programs that know nothing of this host find it where they look for a key.
+            let pair = (held.name.clone(), held.placeholder.clone());
+            let request = NameRequest::secret(&held.name);
+            if let Some(pair) = let_through(&call.gate, request, &pair).await? {
+                // It may hold the value itself, from a wide grant of variables.
+                setup.environment.retain(|(name, _)| *name != pair.0);
+                setup.config.retain(|(name, _)| *name != pair.0);
+                setup.environment.push(pair.clone());
+                setup.config.push(pair);
+            }
         }
         Ok(setup)
     }
@@ -304,6 +354,7 @@ impl Session {
             arguments: vec![self.plugin.program.name.clone()],
             environment: Vec::new(),
             config: Vec::new(),
+            secrets: Arc::clone(&self.secrets),
             stdin: streams.stdin.clone(),
             stdout: streams.stdout.clone(),
             stderr: streams.stderr.clone(),
@@ -377,6 +428,14 @@ fn authority_of(plugin: &Plugin, options: &SessionOptions) -> Result<Arc<Authori
             || (plugin.len() >= HASH_CHARS_MIN && hash.starts_with(plugin))
     };
     Authority::for_plugin(&meant, asks, &grants, &options.denied_paths)
+        .map(|authority| Arc::new(authority.with_tools(options.tools.clone())))
+        .map_err(|error| Fault::Caller(error.to_string()))
+}
+
+/// The values of the secrets that are granted, and what stands for them in the guest.
+fn secrets_of(authority: &Authority, options: &SessionOptions) -> Result<Arc<Secrets>, Fault> {
+    let seed = options.placeholder_seed.unwrap_or_else(rand::random);
+    Secrets::new(authority.secrets(), &options.secrets, &seed)
         .map(Arc::new)
         .map_err(|error| Fault::Caller(error.to_string()))
 }

@@ -19,6 +19,7 @@ use crate::capability::gate::Gate;
 use crate::capability::network::resolve::Resolver;
 use crate::capability::network::sockets::SocketTable;
 use crate::capability::network::verdict::socket_table;
+use crate::capability::secrets::Secrets;
 use crate::sandbox::agent::Desk;
 use crate::sandbox::host::call::{CallContext, Progress};
 use crate::sandbox::host::clock::{AgentClock, FrozenMonotonic, FrozenWall, VirtualMonotonic};
@@ -117,6 +118,8 @@ pub struct Setup {
     pub environment: Vec<(String, String)>,
     /// Configuration values that the gate let through.
     pub config: Vec<(String, String)>,
+    /// What it may use at some hosts without seeing it.
+    pub secrets: Arc<Secrets>,
     /// Its standard streams.
     pub stdin: Input,
     /// Where stdout goes.
@@ -240,6 +243,7 @@ impl State {
                 &services.egress,
                 Arc::clone(&resolver),
                 limits,
+                Arc::clone(&setup.secrets),
             ),
             memory: MemoryLimiter::new(limits.memory_bytes),
             preopens: Preopens::default(),

@@ -56,8 +56,8 @@ impl Manifest {
     /// # Errors
     /// A sentence with line and column.
     pub fn parse(text: &str) -> Result<Self, String> {
-        const CAPABILITIES: [&str; 8] =
-            ["read", "write", "net", "tcp", "udp", "env", "config", "keyvalue"];
+        const CAPABILITIES: [&str; 9] =
+            ["read", "write", "net", "tcp", "udp", "env", "config", "keyvalue", "secret"];
         let manifest: Self = toml::from_str(text).map_err(|error| error.to_string())?;
         for grant in &manifest.grants {
             match grant.ask.split_once(':') {

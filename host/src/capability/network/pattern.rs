@@ -197,6 +197,23 @@ impl HttpPattern {
             && (self.methods.is_empty() || self.methods.contains(method))
     }
 
+    /// Whether it says which hosts it means: a name, an address, or all names below a suffix.
+    pub fn names_a_host(&self) -> bool {
+        self.scheme.is_some() && self.host != HostPattern::Any
+    }
+
+    /// Whether what is sent can be read by its two ends alone: it is encrypted, or stays on this
+    /// machine.
+    pub fn is_private_channel(&self) -> bool {
+        let local = match &self.host {
+            HostPattern::Exactly(host) => {
+                host.is_localhost() || host.address().is_some_and(|address| address.is_loopback())
+            }
+            HostPattern::Any | HostPattern::Below(_) => false,
+        };
+        self.scheme == Some(Scheme::Https) || local
+    }
+
     /// What the pattern opens beyond public addresses, for requests that it matches.
     pub fn reach(&self) -> Reach {
         self.reach

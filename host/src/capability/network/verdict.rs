@@ -130,6 +130,7 @@ fn asked(authority: &Authority) -> Option<SocketGrants> {
             | Capability::Env
             | Capability::Config
             | Capability::KeyValue
+            | Capability::Secret
             | Capability::Tool
             | Capability::Model
             | Capability::Spawn => continue,

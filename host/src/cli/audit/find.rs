@@ -9,7 +9,10 @@ const CHAINS_MAX: usize = 100_000;
 
 /// The chain that a user names: the newest agent of that pid or name, the beginning of a run's id,
 /// or `last`. What looks like a pid is one if there is such an agent.
-pub(super) async fn chain_of(store: &dyn Storage, who: &str) -> Result<ChainRecord, Failure> {
+pub(in crate::cli) async fn chain_of(
+    store: &dyn Storage,
+    who: &str,
+) -> Result<ChainRecord, Failure> {
     if who == "last" {
         let newest: Option<ChainSummary> = list(store, None, 1).await?.pop();
         let newest = newest.ok_or_else(|| Failure::usage("nothing was run yet"))?;

@@ -21,46 +21,7 @@ impl SigningKey {
     /// The key in this file; made there, with mode 0600, when there is none. Fails with one
     /// sentence when it cannot be read or made, when others may read it, and when it is no key.
     pub fn at(path: &Path) -> Result<Self, Error> {
-        match Self::read(path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => Self::make(path),
-            read => read,
-        }
-        .map_err(|error| Error::new(error.kind(), format!("{}: {error}", path.display())))
-    }
-
-    fn read(path: &Path) -> Result<Self, Error> {
-        let file = fs::File::open(path)?;
-        let mode = file.metadata()?.mode();
-        if mode & 0o077 != 0 {
-            let what = format!("others may read this key (mode {:o}): `chmod 600`", mode & 0o777);
-            return Err(Error::other(what));
-        }
-        let mut text = String::new();
-        file.take(FILE_BYTES_MAX).read_to_string(&mut text)?;
-        match from_hex::<32>(text.trim_end()) {
-            Ok(seed) => Self::of(&seed),
-            Err(error) => Err(Error::other(format!("it is no key: {error}"))),
-        }
-    }
-
-    fn make(path: &Path) -> Result<Self, Error> {
-        let mut seed = [0; 32];
-        let filled = SystemRandom::new().fill(&mut seed);
-        filled.map_err(|_| Error::other("the system gives no random numbers"))?;
-        let folder = path.parent().unwrap_or(Path::new("/"));
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        // Written whole under another name first: who comes at the same time sees all or nothing.
-        let new = path.with_extension(format!("new-{}", std::process::id()));
-        let mut file = fs::OpenOptions::new();
-        let mut file = file.write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-        writeln!(file, "{}", Hex(&seed))?;
-        file.sync_all()?;
-        let linked = fs::hard_link(&new, path);
-        fs::remove_file(&new)?;
-        match linked {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => Self::read(path),
-            linked => linked.and_then(|()| Self::of(&seed)),
-        }
+        seed_at(path).and_then(|seed| Self::of(&seed))
     }
 
     /// The key of a seed. Fails never for 32 bytes, which ring cannot know.
@@ -79,6 +40,49 @@ impl SigningKey {
     /// Signs a message. Each use puts its own tag in front, so that no signature fits another.
     pub(crate) fn sign(&self, message: &[u8]) -> Vec<u8> {
         self.0.sign(message).as_ref().to_vec()
+    }
+}
+
+/// The 32 random bytes in this file; made there, with mode 0600, when there is none. Fails with one
+/// sentence when it cannot be read or made, when others may read it, and when it is no key.
+pub fn seed_at(path: &Path) -> Result<[u8; 32], Error> {
+    match read(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => make(path),
+        read => read,
+    }
+    .map_err(|error| Error::new(error.kind(), format!("{}: {error}", path.display())))
+}
+
+fn read(path: &Path) -> Result<[u8; 32], Error> {
+    let file = fs::File::open(path)?;
+    let mode = file.metadata()?.mode();
+    if mode & 0o077 != 0 {
+        let what = format!("others may read this key (mode {:o}): `chmod 600`", mode & 0o777);
+        return Err(Error::other(what));
+    }
+    let mut text = String::new();
+    file.take(FILE_BYTES_MAX).read_to_string(&mut text)?;
+    let seed = from_hex::<32>(text.trim_end());
+    seed.map_err(|error| Error::other(format!("it is no key: {error}")))
+}
+
+fn make(path: &Path) -> Result<[u8; 32], Error> {
+    let mut seed = [0; 32];
+    let filled = SystemRandom::new().fill(&mut seed);
+    filled.map_err(|_| Error::other("the system gives no random numbers"))?;
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    // Written whole under another name first: who comes at the same time sees all or nothing.
+    let new = path.with_extension(format!("new-{}", std::process::id()));
+    let mut file = fs::OpenOptions::new();
+    let mut file = file.write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    writeln!(file, "{}", Hex(&seed))?;
+    file.sync_all()?;
+    let linked = fs::hard_link(&new, path);
+    fs::remove_file(&new)?;
+    match linked {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => read(path),
+        linked => linked.map(|()| seed),
     }
 }
 

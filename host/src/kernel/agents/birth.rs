@@ -286,6 +286,7 @@ impl Agents {
             arguments: vec![process.name.clone()],
             environment: Vec::new(),
             config: Vec::new(),
+            secrets: Arc::default(),
             stdin: Input::Empty,
             stdout: options.streams.stdout.clone(),
             stderr: options.streams.stderr.clone(),
@@ -326,7 +327,8 @@ fn gate_of(spawn: &Spawn, chain: &Chain) -> Gate {
         unit: "rows".into(),
         remedy: "no flag".into(),
     };
-    let authority = Arc::new(Authority::of_agent(&grants));
+    let tools = spawn.holdings.options.tools.clone();
+    let authority = Arc::new(Authority::of_agent(&grants).with_tools(tools));
     let hash = spawn.plugin.program().hash;
     Gate::new(authority, chain.clone(), CallId::fresh(), hash, rows).of(&spawn.name)
 }

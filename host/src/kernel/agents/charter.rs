@@ -11,7 +11,8 @@ use super::memory::Setting;
 use super::process::{Holdings, Process};
 use super::tools::Held;
 use super::{Agents, MemoryOptions, Spawn};
-use crate::capability::grant::Grant;
+use crate::capability::grant::{Grant, Scope};
+use crate::capability::tools::ToolRules;
 use crate::journal::{Digest, JournalError, read_body};
 use crate::kernel::{Plugin, SessionOptions};
 use crate::sandbox::limits::Limits as RunLimits;
@@ -48,6 +49,9 @@ pub(in crate::kernel) struct Charter {
     random: bool,
     environment: Vec<(String, String)>,
     config: Vec<(String, String)>,
+    /// What its policy says of tools.
+    #[serde(default)]
+    rules: ToolRules,
     pub(in crate::kernel) budget: Limits,
     windows: Limits,
     cpu_share_permille: Option<u16>,
@@ -106,6 +110,7 @@ impl Charter {
             random: options.ambient.random,
             environment: options.environment.clone(),
             config: options.config.clone(),
+            rules: options.tools.clone(),
             budget: spawn.holdings.budget,
             windows: spawn.holdings.windows,
             cpu_share_permille: spawn.holdings.cpu_share_permille,
@@ -142,7 +147,16 @@ impl Agents {
             let grant: Grant = text.parse().map_err(|error| format!("{error}"))?;
             grants.push((grant, text.clone()));
         }
+        let mut secrets = Vec::new();
+        for (grant, _) in &grants {
+            // The value itself is in no row: it is what is kept under that name now.
+            if let Scope::Secret(wanted) = &grant.scope {
+                secrets.push((wanted.name.clone(), (self.options.secrets)(&wanted.name)?));
+            }
+        }
         let options = SessionOptions {
+            secrets,
+            tools: charter.rules.clone(),
             grants,
             denied_paths: charter.denied_paths.clone(),
             limits: charter.limits.clone(),

@@ -98,6 +98,8 @@ impl Agents {
         }
         let mut options = process.holdings.options.clone();
         options.known_as = Some(held.alias.clone());
+        // The same in every call of its life, and again when it is replayed.
+        options.placeholder_seed = Some(process.seed);
         if held.plugin.program().manifest.is_none() {
             // It asks for nothing by itself: only what names it is for it.
             options.grants.retain(|(grant, _)| grant.plugin.is_some());

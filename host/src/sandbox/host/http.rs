@@ -1,19 +1,24 @@
 //! `wasi:http` outgoing, 0.2 and 0.3: a guest's request becomes a wish, and goes out only as the
 //! gate let it through, to the address that was checked.
 
+mod secret;
+
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::HeaderName;
+use http_body_util::combinators::UnsyncBoxBody;
 use tokio::sync::Semaphore;
 use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks};
 
+use self::secret::{Border, SecretError};
 use crate::capability::gate::{Gate, Refusal};
-use crate::capability::network::body::CappedBody;
 use crate::capability::network::egress::{Caps, Egress, EgressError, Times};
 use crate::capability::network::host::Target;
 use crate::capability::network::resolve::{self, Resolver};
 use crate::capability::network::verdict::{HttpRequest, UnreachableRequest};
+use crate::capability::secrets::Secrets;
 use crate::sandbox::host::network as words;
 use crate::sandbox::limits::{LimitName, Limits};
 
@@ -31,15 +36,18 @@ pub struct GatedHttp {
     limits: Arc<Limits>,
     egress: Egress,
     resolver: Arc<dyn Resolver>,
+    border: Border,
 }
 
 impl GatedHttp {
-    /// Hooks that ask `gate` and go out through `egress` within `limits`.
+    /// Hooks that ask `gate` and go out through `egress` within `limits`, with `secrets` put in
+    /// where they are granted.
     pub fn new(
         gate: Arc<Gate>,
         egress: &Egress,
         resolver: Arc<dyn Resolver>,
         limits: &Limits,
+        secrets: Arc<Secrets>,
     ) -> Self {
         let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
         let fields = limits.http_fields_bytes;
@@ -57,6 +65,7 @@ impl GatedHttp {
             limits: Arc::new(limits.clone()),
             egress: egress.for_call(caps),
             resolver,
+            border: Border::new(secrets, limits.http_body_bytes),
         }
     }
 }
@@ -106,13 +115,13 @@ impl WasiHttpHooks for GatedHttp {
     ) -> Box<dyn Future<Output = Exchange> + Send> {
         let (gate, egress) = (Arc::clone(&self.gate), self.egress.clone());
         let limits = Arc::clone(&self.limits);
-        let resolver = Arc::clone(&self.resolver);
+        let (resolver, border) = (Arc::clone(&self.resolver), self.border.clone());
         let Ok(place) = Arc::clone(&self.under_way).try_acquire_owned() else {
             return Box::new(std::future::ready(Err(Error::ConnectionLimitReached)));
         };
         let times = words::times(options, Times::default());
         Box::new(async move {
-            let exchanged = exchange(&gate, &egress, &*resolver, request, times).await;
+            let exchanged = exchange(&gate, (&egress, &border), &*resolver, request, times).await;
             drop(place);
             let response = exchanged.map_err(|error| match error {
                 Exchanged::Broken(error) => {
@@ -134,6 +143,7 @@ impl WasiHttpHooks for GatedHttp {
 enum Failed {
     Unreachable(resolve::Refusal),
     Exchange(EgressError),
+    Secret(SecretError),
 }
 
 impl std::fmt::Display for Failed {
@@ -141,6 +151,7 @@ impl std::fmt::Display for Failed {
         match self {
             Self::Unreachable(refusal) => refusal.fmt(f),
             Self::Exchange(error) => error.fmt(f),
+            Self::Secret(error) => error.fmt(f),
         }
     }
 }
@@ -159,18 +170,22 @@ fn refused(error: Error) -> Exchanged {
 
 async fn exchange(
     gate: &Gate,
-    egress: &Egress,
+    (egress, border): (&Egress, &Border),
     resolver: &dyn Resolver,
     request: http::Request<WasiBody>,
     times: Times,
-) -> Result<http::Response<CappedBody>, Exchanged> {
+) -> Result<http::Response<UnsyncBoxBody<Bytes, EgressError>>, Exchanged> {
     let target = Target::from_uri(request.uri()).map_err(|error| refused(error.into()))?;
     let wish = HttpRequest { method: request.method().clone(), target };
     let exchanged = gate.perform(wish, |permit| async {
         let (target, reach) = permit.spend();
         let destination =
             resolve::check(target, reach, resolver, LOOKUP).await.map_err(Failed::Unreachable)?;
-        egress.send(destination, request, times).await.map_err(Failed::Exchange)
+        let (request, room) =
+            border.outward(gate, destination.target(), request).await.map_err(Failed::Secret)?;
+        let sent = egress.send(destination, request, times).await;
+        drop(room);
+        border.inward(sent.map_err(Failed::Exchange)?).map_err(Failed::Exchange)
     });
     match exchanged.await {
         Ok(response) => Ok(response),
@@ -181,6 +196,10 @@ async fn exchange(
             Err(refused(Error::InternalError(Some("the host's journal failed".into()))))
         }
         Err(Refusal::Effect(Failed::Exchange(error))) => Err(Exchanged::Broken(error)),
+        Err(Refusal::Effect(Failed::Secret(SecretError::TooLarge { cap }))) => {
+            Err(Exchanged::Broken(EgressError::RequestTooLarge { cap }))
+        }
+        Err(Refusal::Effect(Failed::Secret(error))) => Err(refused(error.into())),
         Err(Refusal::Effect(Failed::Unreachable(refusal))) => {
             if let Some(denied) = UnreachableRequest::of(&refusal) {
                 // A verdict too, though it could only be known after the name was looked up.

@@ -3,13 +3,14 @@
 //! wasmtime-wasi-http 48 has one hook and one error for `wasi:http` 0.2 and 0.3, so this is written
 //! once.
 
-use crate::capability::network::body::CappedBody;
 use crate::capability::network::egress::{EgressError, Message, Stage, Times};
 use crate::capability::network::host::HostError;
 use crate::capability::network::request::is_forbidden;
 use crate::capability::network::resolve::Refusal;
 use crate::capability::network::sockets::{Intent, Transport};
+use bytes::Bytes;
 use http::Response;
+use http_body::Body;
 use http_body_util::BodyExt;
 use std::error::Error as _;
 use std::io::{self, ErrorKind};
@@ -27,7 +28,7 @@ pub fn forbidden_headers() -> ForbiddenHeaderFilter {
 
 /// A response as `WasiHttpHooks::send_request` returns it; `broken` is told why its body broke.
 pub fn response(
-    response: Response<CappedBody>,
+    response: Response<impl Body<Data = Bytes, Error = EgressError> + Send + 'static>,
     mut broken: impl FnMut(&EgressError) + Send + 'static,
 ) -> Response<WasiBody> {
     let error = move |error| {
