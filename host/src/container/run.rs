@@ -15,6 +15,13 @@ use crate::container::{ContainerError, one_line};
 /// What is kept of stderr: enough for what a program says of its failure.
 pub const STDERR_BYTES_MAX: usize = 16 * 1024;
 
+/// The exit code of a program that was killed: 128 and the number of SIGKILL.
+const CODE_KILLED: i64 = 137;
+/// How often, and how long apart, the daemon is asked why.
+const OOM_LOOKS: u32 = 10;
+/// As above.
+const OOM_LOOK: Duration = Duration::from_millis(100);
+
 /// How a container ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ran {
@@ -113,10 +120,25 @@ impl Daemon {
         }
         ran.code = self.ended(name).await?;
         if ran.code != 0 {
-            let state = self.docker.inspect_container(name, None).await?.state;
-            ran.out_of_memory = state.and_then(|state| state.oom_killed).unwrap_or(false);
+            let looks = if ran.code == CODE_KILLED { OOM_LOOKS } else { 1 };
+            ran.out_of_memory = self.was_out_of_memory(name, looks).await?;
         }
         Ok(ran)
+    }
+
+    /// Whether the kernel killed it for its memory. The daemon hears of that by another way than
+    /// of the end, and sometimes later, so it is asked again for a while.
+    async fn was_out_of_memory(&self, name: &str, looks: u32) -> Result<bool, ContainerError> {
+        for look in 0..looks {
+            if look > 0 {
+                tokio::time::sleep(OOM_LOOK).await;
+            }
+            let state = self.docker.inspect_container(name, None).await?.state;
+            if state.and_then(|state| state.oom_killed).unwrap_or(false) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The exit code, once the container has ended.
