@@ -147,7 +147,7 @@ fn fuzz(target: &str, seeds: &[Vec<u8>], claim: impl Fn(&[u8]) + std::panic::Ref
         check(seed, &mutate(&mut Random(seed), seeds));
         count += 1;
     }
-    println!("{target}: {count} inputs from seed {first} in {:?}", began.elapsed());
+    eprintln!("{target}: {count} inputs from seed {first} in {:?}", began.elapsed());
 }
 
 /// Another beginning for each long run.

@@ -113,7 +113,7 @@ enum Command {
     /// Build and run the project in this folder, again on each save
     Dev(dev::DevArgs),
     /// Hold a tool plugin against the contract: calls made from its schemas, its examples
-    Test(contract::TestArgs),
+    Test(Box<contract::TestArgs>),
     /// Plugins: built, or from files, HTTPS and OCI registries; pinned by hash, signed, compared
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
@@ -273,7 +273,7 @@ fn dispatch(cli: Cli) -> Result<Code, Failure> {
         Command::Explain(arguments) => block_on(explain::explain(&config, &arguments)),
         Command::Build(arguments) => block_on(build::build(&config, &arguments)),
         Command::Dev(arguments) => dev::dev(&config, &arguments),
-        Command::Test(arguments) => block_on(contract::test(&config, arguments)),
+        Command::Test(arguments) => block_on(contract::test(&config, *arguments)),
         Command::Tool(command) => block_on(tool::tool(&config, command)),
         Command::Audit(command) => block_on(audit::audit(&config, command)),
         Command::Store(command) => block_on(store::store(&config, command)),

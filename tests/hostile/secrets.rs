@@ -286,7 +286,7 @@ fn a_guest_of_wasi_0_3_gets_the_same() {
         [format!("{}/?k={}", server.address, held()), format!("{}/?k={}", other.address, held())];
     let ending = house().once(overlap(), &options, &command(&["http", &urls[0], &urls[1]]));
     let printed = ending.printed();
-    without_the_value(&printed);
+    without_the_value(printed);
     assert!(printed.contains("302 /***"), "{printed}");
     let request = came.recv().expect("a request");
     assert!(request.contains("?k=sk_live%2F0123456789%2Babcdefgh"), "{request}");

@@ -341,7 +341,8 @@ mod tests {
     #[test]
     fn a_mistake_in_a_manifest_is_one_sentence() {
         assert!(Native::parse(text(|_| {}).as_bytes()).is_ok());
-        let wrong: [(fn(&mut toml::Table), &str); 7] = [
+        type Change = fn(&mut toml::Table);
+        let wrong: [(Change, &str); 7] = [
             (|t| drop(t.insert("aos-tool".into(), 2.into())), "format 1"),
             (|t| drop(t.insert("image".into(), "debian:12".into())), "64 hexadecimal"),
             (|t| drop(t.insert("name".into(), "a/b".into())), "`a/b`"),

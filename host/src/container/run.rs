@@ -82,11 +82,11 @@ impl Daemon {
         let options = CreateContainerOptionsBuilder::new().name(&name).build();
         let created = self.docker.create_container(Some(options), body).await;
         created.map_err(|error| not_created(error, cell.image))?;
-        let running = self.from_start_to_end(&name, cell, stdin, output_bytes_max);
+        let running = self.start_to_end(&name, cell, stdin, output_bytes_max);
         tokio::time::timeout(time, running).await.unwrap_or(Err(Stopped::Time))
     }
 
-    async fn from_start_to_end(
+    async fn start_to_end(
         &self,
         name: &str,
         cell: &Cell<'_>,

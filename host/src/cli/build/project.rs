@@ -158,7 +158,7 @@ fn recognised(folder: &Path, wanted: Option<Language>) -> Result<(Language, Kind
         let entries = language.entries().into_iter();
         let found = entries.filter(|(name, _)| folder.join(name).is_file());
         let fits = is_rust == (language == Language::Rust);
-        found.filter(move |_| fits).map(move |(_, kind)| (language, kind)).last()
+        found.filter(move |_| fits).map(move |(_, kind)| (language, kind)).next_back()
     };
     let found: Vec<_> = match wanted {
         Some(language) => there(language).into_iter().collect(),

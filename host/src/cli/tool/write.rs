@@ -166,8 +166,11 @@ pub fn keep(config: &Config, file: &ToolFile, force: bool) -> Result<PathBuf, Fa
     Ok(path)
 }
 
+/// A file of tools, and what it says or what is wrong with it.
+pub type ToolPath = (PathBuf, Result<Native, String>);
+
 /// All files of tools, by name; those that cannot be read with what is wrong with them.
-pub fn all(config: &Config) -> Result<Vec<(PathBuf, Result<Native, String>)>, Failure> {
+pub fn all(config: &Config) -> Result<Vec<ToolPath>, Failure> {
     let mut all = Vec::new();
     for folder in &config.plugin_path {
         let Ok(entries) = std::fs::read_dir(folder) else { continue };

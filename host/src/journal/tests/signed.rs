@@ -195,7 +195,7 @@ async fn an_empty_store_is_signed_too() {
     let store = memory().await;
     let head = signed(&*store).await;
     let read = read_signed_heads(Cursor::new(head.line()), &key().public()).unwrap();
-    assert_eq!(read, [head.clone()]);
+    assert_eq!(read, std::slice::from_ref(&head));
     three_chains(&store).await;
     assert!(verify_signed(&*store, vec![head]).await.unwrap().is_clean());
 }

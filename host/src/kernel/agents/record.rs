@@ -101,7 +101,7 @@ pub(in crate::kernel) struct Paged {
     pub(in crate::kernel) looked: Vec<Looked>,
     /// The prompt that a `model.step` made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(in crate::kernel) prompt: Option<Prompted>,
+    pub(in crate::kernel) prompt: Option<Box<Prompted>>,
 }
 
 impl Paged {

@@ -184,9 +184,12 @@ pub fn best(all: impl Iterator<Item = Near>, limit: usize) -> Vec<Near> {
 /// What a matrix is of: the agent, or all; the space's number.
 pub type MatrixKey = (Option<String>, i64);
 
+/// A matrix with the state of the store that it shows, and when it was used, as a count.
+type Shown = (i64, u64, Arc<Matrix>);
+
 /// The matrices that were searched last, each with the state of the store that it shows.
 #[derive(Debug, Default)]
-pub struct Matrices(Mutex<HashMap<MatrixKey, (i64, u64, Arc<Matrix>)>>);
+pub struct Matrices(Mutex<HashMap<MatrixKey, Shown>>);
 
 impl Matrices {
     /// The matrix of this state, if it is there.
@@ -205,7 +208,7 @@ impl Matrices {
         if matrix.bytes() > MATRICES_BYTES_MAX {
             return;
         }
-        let taken = |all: &HashMap<MatrixKey, (i64, u64, Arc<Matrix>)>| {
+        let taken = |all: &HashMap<MatrixKey, Shown>| {
             all.values().map(|(_, _, matrix)| matrix.bytes()).sum::<usize>()
         };
         while taken(&all) + matrix.bytes() > MATRICES_BYTES_MAX {

@@ -158,7 +158,7 @@ impl Range {
         let ran = self.run(&self.misbehave, granted, &["http", &url]).await?;
         tokio::time::sleep(Duration::from_millis(50)).await;
         let came = self.came.load(Ordering::SeqCst) - before;
-        let broken = (came > 0).then(|| ran.printed);
+        let broken = (came > 0).then_some(ran.printed);
         let attack = "another port than the one that is granted";
         outcomes.push(Outcome { attack, barrier, broken });
         Ok(outcomes)

@@ -85,7 +85,7 @@ impl Memory {
         &mut self,
         call: &Call,
     ) -> Result<Option<(std::sync::Arc<str>, u64)>, PagerError> {
-        self.paged.prompt = Some(Prompted::of(*call));
+        self.paged.prompt = Some(Box::new(Prompted::of(*call)));
         self.fit_window(call)?;
         self.trace.recalled = false;
         let asked = self.asked.take().filter(|_| self.setting.auto_recall);
