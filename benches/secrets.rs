@@ -45,7 +45,7 @@ fn body(text: &str) -> Vec<u8> {
              \"title\":\"A line of text as people write it, with some words\"}},\n"
         );
         body.extend_from_slice(line.as_bytes());
-        if at % 20 == 0 {
+        if at.is_multiple_of(20) {
             body.extend_from_slice(text.as_bytes());
         }
     }
