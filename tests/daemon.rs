@@ -9,3 +9,4 @@ pub mod house;
 mod ledger;
 mod life;
 mod team;
+mod travel;

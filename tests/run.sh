@@ -40,8 +40,12 @@ need() { # COMMAND WHERE-FROM
 need cargo "install Rust 1.95 or newer with rustup"
 need cc "install a C compiler: SQLite and the engine's runtime are built with it"
 
-# One profile builds everything the tests run, so that the engine is compiled once.
-tests() { cargo test --release --locked -p aos-host "$@"; }
+# One profile builds everything the tests run, so that the engine is compiled once. The host itself is
+# not optimised, which takes minutes each time and changes no test; --long and the README's command do.
+of=profile.release.package.aos-host
+quick=(--config "$of.opt-level=0" --config "$of.codegen-units=256")
+[ "$long" = no ] || quick=()
+tests() { cargo test --release --locked -p aos-host "${quick[@]}" "$@"; }
 
 # What is started or made here goes with the script, however it ends.
 folder=
@@ -114,7 +118,7 @@ if wanted docker; then
 fi
 
 echo "== the README's first command ($SECONDS s)"
-answer=$(cargo run --release --locked -p aos-host -- \
+answer=$(cargo run --release --locked -p aos-host "${quick[@]}" -- \
     run plugins/dist/calculator.wasm \
     --store memory: --input '{"expression":"(2+3)*4^2"}')
 [ "$answer" = 80 ] || { echo "run.sh: it printed $answer instead of 80" >&2; exit 1; }

@@ -38,6 +38,7 @@ pub mod team;
 mod terminal;
 mod tool;
 mod top;
+mod travel;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -97,6 +98,10 @@ enum Command {
     /// Name points of an agent's life, go back to them, or go on from them with a new agent
     #[command(subcommand)]
     Checkpoint(checkpoint::CheckpointCommand),
+    /// Write an agent into one file; needs no running host
+    Export(travel::ExportArgs),
+    /// Check such a file whole, and go on with its agent on the running host
+    Import(travel::ImportArgs),
     /// Show and set limits on tokens, calls and money
     #[command(subcommand)]
     Quota(quota::QuotaCommand),
@@ -265,6 +270,8 @@ fn dispatch(cli: Cli) -> Result<Code, Failure> {
         Command::Send(arguments) => block_on(operate::send(&config, &arguments)),
         Command::Replay(arguments) => block_on(replay::replay(&config, &arguments)),
         Command::Checkpoint(command) => block_on(checkpoint::checkpoint(&config, &command)),
+        Command::Export(arguments) => block_on(travel::export(&config, &arguments)),
+        Command::Import(arguments) => block_on(travel::import(&config, &arguments)),
         Command::Quota(command) => block_on(quota::quota(&config, &command)),
         Command::Inspect(arguments) => block_on(inspect::inspect(&config, arguments)),
         Command::New(arguments) => new::new(&arguments),

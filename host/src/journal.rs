@@ -43,7 +43,7 @@ pub use anchor::{
     sign_head,
 };
 pub use chain::{Chain, Seq};
-pub use copy::{Copied, CopyError, copy};
+pub use copy::{Copied, CopyError, carry, copy};
 pub use error::JournalError;
 pub use export::{Exported, export, verify_export, verify_export_proof, verify_export_signed};
 pub use heads::write_heads;

@@ -14,8 +14,8 @@ use url::Url;
 use super::ApiError;
 use super::address::{Address, own_user};
 use super::words::{
-    ANSWER_BYTES_MAX, Change, Done, Ended, Fork, Frame, Hello, Named, POLL, PROTOCOL, PagesKept,
-    Problem, Quota, Renice, Rows, Spawn, Spawned, Text,
+    ANSWER_BYTES_MAX, Adopt, Change, Done, Ended, Fork, Frame, Hello, Named, POLL, PROTOCOL,
+    PagesKept, Problem, Quota, Renice, Rows, Spawn, Spawned, Text,
 };
 use crate::types::{Ending, Pid, ProcessView};
 
@@ -126,6 +126,14 @@ impl Client {
     }
 
     /// A new agent that goes on from a checkpoint.
+    pub async fn adopt(&self, wanted: &Adopt) -> Result<Spawned, ApiError> {
+        self.post(&["adopted"], wanted, WITHIN_LONG).await
+    }
+
+    /// See [`crate::kernel::agents::Agents::fork`].
+    ///
+    /// # Errors
+    /// As [`Client::spawn`].
     pub async fn fork(&self, id: &str, name: Option<String>) -> Result<Spawned, ApiError> {
         self.post(&["checkpoints", id, "fork"], &Fork { name }, WITHIN_LONG).await
     }

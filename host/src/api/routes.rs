@@ -15,7 +15,7 @@ use super::daemon::Desk;
 use super::find::find;
 use super::quota;
 use super::words::{
-    Blame, Change, Done, Ended, Fork, Frame, Hello, Named, POLL, PagesKept, Problem, Quota,
+    Adopt, Blame, Change, Done, Ended, Fork, Frame, Hello, Named, POLL, PagesKept, Problem, Quota,
     REQUEST_BYTES_MAX, Renice, RowView, Rows, Slots, Spawn, Spawned, Text,
 };
 use crate::config::agent::SpecError;
@@ -46,6 +46,7 @@ pub(super) fn router(desk: Arc<Desk>) -> Router {
         .route("/agents/{who}/checkpoints", post(checkpoint))
         .route("/checkpoints/{id}/restore", post(restore))
         .route("/checkpoints/{id}/fork", post(fork))
+        .route("/adopted", post(adopt))
         .route("/quota/{scope}", get(show_quota).post(set_quota))
         .route("/frame", get(frame));
     Router::new()
@@ -174,6 +175,14 @@ async fn checkpoint(
 async fn restore(State(desk): Here, Path(id): Path<String>) -> Answer<Done> {
     desk.open()?;
     Ok(Json(Done { pid: desk.agents.restore(&id).await? }))
+}
+
+async fn adopt(State(desk): Here, Body(wanted): Body<Adopt>) -> Answer<Spawned> {
+    desk.open()?;
+    let _place = desk.loading.acquire().await.map_err(|_closed| closing())?;
+    let pid = desk.agents.adopt(&wanted.chain, wanted.name, wanted.grants).await?;
+    let view = desk.agents.show(pid)?;
+    Ok(Json(Spawned { pid, name: view.name, chain: view.chain }))
 }
 
 async fn fork(

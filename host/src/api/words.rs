@@ -331,6 +331,18 @@ pub struct Named {
     pub id: String,
 }
 
+/// An imported agent that is to go on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Adopt {
+    /// The id of its chain, as 32 hexadecimal digits.
+    pub chain: String,
+    /// What it is called; its own name where it is left out.
+    pub name: Option<String>,
+    /// What it may do, as `--allow` takes it; nothing that it had comes with it.
+    pub grants: Vec<String>,
+}
+
 /// A fork to be made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

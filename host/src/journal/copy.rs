@@ -6,6 +6,7 @@
 //! id of the one it becomes a copy of, and then all links are the same too; in a store that has
 //! chains of its own, the copied ones are registered after them.
 
+pub mod carry;
 mod pages;
 
 use super::row::{RowKind, Verdict};

@@ -27,6 +27,7 @@ mod recovery;
 mod stored;
 mod summary;
 mod tools;
+mod travel;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
@@ -45,6 +46,7 @@ pub use self::process::Holdings;
 pub use self::recovery::Recovered;
 pub use self::stored::{stored, stored_in};
 pub use self::tools::Held;
+pub use self::travel::{Traveller, export, import};
 
 use self::process::Process;
 use self::recovery::Stopped;

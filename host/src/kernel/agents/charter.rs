@@ -82,6 +82,22 @@ impl Pinned {
 }
 
 impl Charter {
+    /// Everything that it runs.
+    pub(in crate::kernel) fn programs(&self) -> impl Iterator<Item = &Pinned> {
+        std::iter::once(&self.program).chain(self.tools.iter().map(|held| &held.plugin))
+    }
+
+    /// What it was granted, as it was written.
+    pub(in crate::kernel) fn grants(&self) -> &[String] {
+        &self.grants
+    }
+
+    /// The same agent elsewhere: with these grants and no others, and nothing of the environment
+    /// that it had.
+    pub(super) fn elsewhere(self, grants: Vec<String>) -> Self {
+        Self { grants, environment: Vec::new(), ..self }
+    }
+
     /// The model, as it was asked for.
     pub(in crate::kernel) fn model(&self) -> &str {
         &self.model

@@ -11,7 +11,7 @@ use super::operate::OperateError;
 use super::past::{Past, Point};
 use super::process::Process;
 use super::record::Note;
-use super::{Agents, SpawnError};
+use super::{Agents, Spawn, SpawnError};
 use crate::journal::{ChainId, Class, JournalError};
 use crate::scheduler::{Amounts, Limits, Scope};
 use crate::storage::{ProcessRange, Storage};
@@ -182,11 +182,23 @@ impl Agents {
         if source.is_none() {
             spawn.holdings.budget = left(spawn.holdings.budget, &past);
         }
-        let mut newborn = self.conceive_from(spawn, source.as_ref(), past.seed).await?;
-        let seq = i64::max(point.seq, 0);
+        self.go_on(spawn, source.as_ref(), &past, i64::max(point.seq, 0)).await
+    }
+
+    /// A new agent that begins with the rows of another's chain up to this one.
+    pub(super) async fn go_on(
+        &self,
+        spawn: Spawn,
+        source: Option<&Arc<Process>>,
+        past: &Past,
+        seq: i64,
+    ) -> Result<Pid, SpawnError> {
+        let refused = |error: OperateError| SpawnError::Refused(error.to_string());
+        let kernel = self.kernel();
+        let mut newborn = self.conceive_from(spawn, source, past.seed).await?;
         let chain = ChainId(<[u8; 16]>::try_from(&past.history.chain().id[..]).unwrap_or_default());
         let note = Note::Forked {
-            pid: pid.0,
+            pid: past.pid.0,
             chain: chain.to_string(),
             seq,
             seed: blake3::Hash::from_bytes(rand::random()).to_hex().to_string(),
@@ -205,7 +217,7 @@ impl Agents {
 }
 
 /// What is left of a budget after all that its agent and its children used.
-fn left(budget: Limits, past: &Past) -> Limits {
+pub(super) fn left(budget: Limits, past: &Past) -> Limits {
     let all = past.charges.iter().chain(&past.children_charges);
     let used = all.fold(Amounts::default(), |sum, (_, used)| sum.plus(*used));
     let less = |limit: Option<u64>, used: u64| limit.map(|limit| limit.saturating_sub(used));
