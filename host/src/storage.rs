@@ -112,6 +112,22 @@ pub enum ChainRange {
     Ids([u8; 16], [u8; 16]),
 }
 
+/// Does something with a store in a task of its own, and waits for it. Who waits may be a guest,
+/// which is not polled while it is paused: it must not hold a lock of the store meanwhile.
+///
+/// # Panics
+/// As the work does.
+pub async fn apart<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
+    match tokio::spawn(work).await {
+        Ok(done) => done,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime is going away, and whoever waits with it.
+            Err(_cancelled) => std::future::pending().await,
+        },
+    }
+}
+
 /// How many rows of a chain have one kind and verdict.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tally {

@@ -105,7 +105,9 @@ async fn a_paused_agent_stands_still_and_goes_on() {
     assert_eq!(after.usage.model_calls, before.usage.model_calls, "{after:?}");
     assert_eq!(after.standing, aos_host::types::Standing::Paused);
     agents.resume(pid).await.expect("lives");
-    assert!(matches!(house.ended(pid).await, Ending::Returned(_)));
+    let ended = tokio::time::timeout(super::house::PATIENCE, house.ended(pid)).await;
+    let ended = ended.unwrap_or_else(|_| panic!("it does not go on: {:?}", agents.show(pid)));
+    assert!(matches!(ended, Ending::Returned(_)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -19,7 +19,7 @@ use crate::sandbox::host::clock::AgentClock;
 use crate::sandbox::state::{Fate, Input, Setup};
 use crate::sandbox::{Ended, Finished};
 use crate::scheduler::{Admission, Event, Misuse};
-use crate::storage::{NewProcess, ProcessChange, StorageError};
+use crate::storage::{NewProcess, ProcessChange, StorageError, apart};
 use crate::types::{CallId, LimitHit, Pid};
 
 /// Numbers that are taken at once: one write of the store for so many agents.
@@ -218,7 +218,8 @@ impl Agents {
                 return Ok(Pid(table.next_pid - 1));
             }
         }
-        let first = self.kernel().storage().take_pids(PIDS_AT_ONCE).await?;
+        let storage = Arc::clone(self.kernel().storage());
+        let first = apart(async move { storage.take_pids(PIDS_AT_ONCE).await }).await?;
         let mut table = self.table();
         // Of two who came here at once, the first one's numbers are lost.
         (table.next_pid, table.pids_end) = (first + 1, first + PIDS_AT_ONCE);

@@ -16,8 +16,8 @@ use crate::model::{Endpoint, Request, TokenUsage};
 use crate::pager::{ContentHash, PageId, PagerError, Part, record};
 use crate::sandbox::Ended;
 use crate::sandbox::agent::{context as wit, types};
-use crate::storage::Digest;
 use crate::storage::pages::{ContextRecord, PageBatch};
+use crate::storage::{Digest, apart};
 
 /// How long an append waits for room in the memory of the host, and how often it looks.
 const ROOM_WITHIN: Duration = Duration::from_secs(30);
@@ -149,7 +149,9 @@ impl Agents {
         };
         let ContentHash(name) = hash;
         let kernel = self.kernel();
-        let wrong = match kernel.storage().pages().content(Digest(name)).await {
+        let storage = Arc::clone(kernel.storage());
+        let found = apart(async move { storage.pages().content(Digest(name)).await }).await;
+        let wrong = match found {
             Ok(Some(body)) => match record::decode(&body, &hash) {
                 Some(parts) => return Ok(parts),
                 None => format!("page {page} is damaged in the store: it is not {hash}"),
@@ -187,7 +189,8 @@ impl Agents {
             contents: std::mem::take(&mut unkept.contents),
             pages_end: Some(unkept.pages_end),
         };
-        let written = self.kernel().storage().pages().put(&batch).await;
+        let storage = Arc::clone(self.kernel().storage());
+        let written = apart(async move { storage.pages().put(&batch).await }).await;
         let mut memory = process.memory();
         match written {
             Ok(()) => {

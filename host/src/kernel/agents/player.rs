@@ -15,7 +15,7 @@ use crate::sandbox::Ended;
 use crate::sandbox::agent::{Answer, Ask, tool};
 use crate::sandbox::host::clock::AgentClock;
 use crate::sandbox::host::random::AgentRandom;
-use crate::storage::{PAGE_ROWS_MAX, RowRange, Storage, StoredRow};
+use crate::storage::{PAGE_ROWS_MAX, RowRange, Storage, StoredRow, apart};
 use crate::types::CallId;
 
 /// Bodies that are read at once.
@@ -169,7 +169,8 @@ impl Player {
         if !self.bodies.contains_key(&hash) {
             let ahead = self.page.iter().filter_map(|(_, line)| line.answer()?.digest());
             let hashes: Vec<_> = std::iter::once(hash).chain(ahead).take(BODIES_AT_ONCE).collect();
-            let found = self.store.bodies(&hashes).await?;
+            let store = Arc::clone(&self.store);
+            let found = apart(async move { store.bodies(&hashes).await }).await?;
             self.bodies = found.into_iter().map(|body| (body.hash, body)).collect();
         }
         match self.bodies.get(&hash) {
@@ -241,7 +242,10 @@ impl Player {
                 RowRange { from: (segment.chain, segment.from), until_chain: segment.chain };
             let until = segment.until;
             let rows = match segment.from <= until {
-                true => self.store.rows(range, PAGE_ROWS_MAX).await?,
+                true => {
+                    let store = Arc::clone(&self.store);
+                    apart(async move { store.rows(range, PAGE_ROWS_MAX).await }).await?
+                }
                 false => Vec::new(),
             };
             match rows.last() {

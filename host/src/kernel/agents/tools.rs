@@ -23,6 +23,7 @@ use crate::sandbox::Ended;
 use crate::sandbox::agent::{tool, toolbox};
 use crate::sandbox::plain::nearest;
 use crate::scheduler::{Admission, Event, Limits, Misuse};
+use crate::storage::apart;
 use crate::types::{CallId, Definition, Output, Pid, ToolError, Waiting};
 
 /// A plugin whose tools an agent may call.
@@ -126,7 +127,8 @@ impl Agents {
             .map(|(member, invocation)| async move {
                 let prior = open.member(member);
                 if let Prior::Answered(told) = &prior {
-                    let answer = value_of(&**self.kernel().storage(), told).await;
+                    let (store, told) = (Arc::clone(self.kernel().storage()), told.clone());
+                    let answer = apart(async move { value_of(&*store, &told).await }).await;
                     return answer.map_err(|error| Ended::Diverged(error.to_string()));
                 }
                 let answer = self.call_tool(process, invocation, member, prior).await?;
