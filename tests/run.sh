@@ -167,6 +167,8 @@ if [ $long = yes ] && wanted install; then
 fi
 
 if [ $long = yes ]; then
+    echo "== a thousand kills ($SECONDS s)"
+    tests --test aos thousand_kills -- --ignored --nocapture
     echo "== benches ($SECONDS s)"
     cargo bench --locked -p aos-host
     # The journal's own measurements, which assert nothing and so are left out above.
