@@ -10,7 +10,7 @@ use crate::capability::gate::{Gate, Refusal};
 use crate::capability::keyvalue::{BucketRequest, KeyOperation};
 use crate::capability::names::NameRequest;
 use crate::sandbox::state::State;
-use crate::storage::{self, Storage, StorageError};
+use crate::storage::{self, Storage, StorageError, apart};
 
 mod bindings {
     // The interface is that of github.com/WebAssembly/wasi-keyvalue at 0.2.0-draft, reduced to its
@@ -128,15 +128,26 @@ fn answered<T>(done: Result<T, Refusal<StorageError>>) -> wasmtime::Result<Resul
     }
 }
 
-/// Does one thing to a key of an open bucket behind the gate: `METHOD(ARGUMENTS)` of the storage.
+/// Does one thing to a key of an open bucket behind the gate: `METHOD(ARGUMENTS)` of the storage,
+/// with its own copies of what `[OWN]` names. In a task of its own: a guest that has to wait for
+/// its turn must not hold the store meanwhile.
 macro_rules! on_key {
-    ($state:ident, $handle:expr, $key:expr, $operation:expr, $method:ident($($given:expr),*)) => {{
+    (
+        $state:ident, $handle:expr, $key:expr, $operation:expr,
+        [$($own:ident),*] $method:ident($($given:expr),*)
+    ) => {{
         let name = $state.table.get(&$handle)?.name.clone();
         let Buckets { gate, storage, identity } = &$state.buckets;
         let request = BucketRequest { bucket: &name, key: $key, operation: $operation };
         let done = gate.perform(request, |permit| {
             permit.spend();
-            storage.$method(storage::Bucket { identity, name: &name }, $($given),*)
+            let (storage, identity) = (Arc::clone(storage), Arc::clone(identity));
+            let name = name.clone();
+            $(let $own = $own.clone();)*
+            apart(async move {
+                let bucket = storage::Bucket { identity: &identity, name: &name };
+                storage.$method(bucket, $($given),*).await
+            })
         });
         answered(done.await)
     }};
@@ -168,7 +179,7 @@ impl store::HostBucket for State {
         bucket: Resource<OpenBucket>,
         key: String,
     ) -> wasmtime::Result<Result<Option<Vec<u8>>, Error>> {
-        on_key!(self, bucket, &key, KeyOperation::Get, kv_get(&key))
+        on_key!(self, bucket, &key, KeyOperation::Get, [key] kv_get(&key))
     }
 
     async fn set(
@@ -178,7 +189,7 @@ impl store::HostBucket for State {
         value: Vec<u8>,
     ) -> wasmtime::Result<Result<(), Error>> {
         let operation = KeyOperation::Set { bytes: value.len() as u64 };
-        on_key!(self, bucket, &key, operation, kv_set(&key, &value))
+        on_key!(self, bucket, &key, operation, [key, value] kv_set(&key, &value))
     }
 
     async fn delete(
@@ -186,7 +197,7 @@ impl store::HostBucket for State {
         bucket: Resource<OpenBucket>,
         key: String,
     ) -> wasmtime::Result<Result<(), Error>> {
-        on_key!(self, bucket, &key, KeyOperation::Delete, kv_delete(&key))
+        on_key!(self, bucket, &key, KeyOperation::Delete, [key] kv_delete(&key))
     }
 
     async fn exists(
@@ -194,7 +205,7 @@ impl store::HostBucket for State {
         bucket: Resource<OpenBucket>,
         key: String,
     ) -> wasmtime::Result<Result<bool, Error>> {
-        on_key!(self, bucket, &key, KeyOperation::Exists, kv_exists(&key))
+        on_key!(self, bucket, &key, KeyOperation::Exists, [key] kv_exists(&key))
     }
 
     async fn list_keys(
@@ -210,7 +221,8 @@ impl store::HostBucket for State {
                 None => return Ok(Err(Error::Other(format!("no cursor {cursor}")))),
             },
         };
-        let listed = on_key!(self, bucket, "", KeyOperation::List, kv_keys(after.as_deref()));
+        let listed =
+            on_key!(self, bucket, "", KeyOperation::List, [after] kv_keys(after.as_deref()));
         let page = match listed? {
             Ok(page) => page,
             Err(error) => return Ok(Err(error)),
@@ -246,7 +258,7 @@ impl atomics::Host for State {
             return Ok(Err(Error::Other("the delta is beyond 63 bits".into())));
         };
         let operation = KeyOperation::Increment { delta };
-        let sum = on_key!(self, bucket, &key, operation, kv_increment(&key, delta))?;
+        let sum = on_key!(self, bucket, &key, operation, [key] kv_increment(&key, delta))?;
         Ok(sum.and_then(|sum| {
             u64::try_from(sum).map_err(|_| Error::Other(format!("`{key}` is below zero")))
         }))
@@ -272,7 +284,7 @@ impl batch::Host for State {
         let mut found = Vec::new();
         let mut bytes = 0;
         for key in keys {
-            let got = on_key!(self, bucket, &key, KeyOperation::Get, kv_get(&key))?;
+            let got = on_key!(self, bucket, &key, KeyOperation::Get, [key] kv_get(&key))?;
             let value = match got {
                 Ok(value) => value,
                 Err(error) => return Ok(Err(error)),
@@ -296,7 +308,9 @@ impl batch::Host for State {
         }
         for (key, value) in pairs {
             let operation = KeyOperation::Set { bytes: value.len() as u64 };
-            if let Err(error) = on_key!(self, bucket, &key, operation, kv_set(&key, &value))? {
+            if let Err(error) =
+                on_key!(self, bucket, &key, operation, [key, value] kv_set(&key, &value))?
+            {
                 return Ok(Err(error));
             }
         }
@@ -313,7 +327,7 @@ impl batch::Host for State {
         }
         for key in keys {
             let operation = KeyOperation::Delete;
-            if let Err(error) = on_key!(self, bucket, &key, operation, kv_delete(&key))? {
+            if let Err(error) = on_key!(self, bucket, &key, operation, [key] kv_delete(&key))? {
                 return Ok(Err(error));
             }
         }
